@@ -1,0 +1,127 @@
+/* What happens to a block of elements beside the formulas: the loops that run a body over it,
+ * conversion, validation, weights. Nothing here knows a loss.
+ */
+#ifndef FASTLOSS_BLOCKS_H
+#define FASTLOSS_BLOCKS_H
+
+#include "../fastloss.h"
+#include "real.h"
+
+/* A pointwise loss: one element in, value, gradient and Hessian out; p are the loss's parameters.
+ * A body writes all three results, and what the caller does not store the compiler drops. */
+typedef void pointwise_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess);
+
+/* Called with a constant body and constant has_aux: inlined into one loop per set of results. */
+INLINE void pointwise_loops(pointwise_body *body, int has_aux, fl_size n, const real *x, const real *t, const real *aux,
+                            const double *parameter, double scale, real *value, real *grad, real *hess) {
+  real p[FL_PARAMETERS], s = (real)scale, g, h;
+  for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
+  if (hess) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
+      grad[i] = s * g;
+      hess[i] = s * h;
+    }
+  } else if (grad) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
+      grad[i] = s * g;
+    }
+  } else {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
+  }
+}
+
+typedef real unary_body(real x);
+
+INLINE void unary_loop(unary_body *body, fl_size n, const real *x, real *y) {
+  VECTOR_LOOP
+  for (fl_size i = 0; i < n; i++) y[i] = body(x[i]);
+}
+
+/* Elements of another type, stride or alignment. The contiguous case is a loop of its own because
+ * only a constant stride vectorises. */
+#define LOAD_AS(type)                                                                              \
+  if (stride == (fl_size)sizeof(type))                                                             \
+    for (fl_size i = 0; i < n; i++) { type e; memcpy(&e, source + i * (fl_size)sizeof e, sizeof e); to[i] = (real)e; } \
+  else                                                                                             \
+    for (fl_size i = 0; i < n; i++) { type e; memcpy(&e, source + i * stride, sizeof e); to[i] = (real)e; } \
+  break;
+
+static void load_block(int type, fl_size n, const char *source, fl_size stride, void *destination) {
+  real *to = destination;
+  switch (type) {
+    case FL_F32: LOAD_AS(float)
+    case FL_F64: LOAD_AS(double)
+    case FL_I8: LOAD_AS(int8_t)
+    case FL_I16: LOAD_AS(int16_t)
+    case FL_I32: LOAD_AS(int32_t)
+    case FL_I64: LOAD_AS(int64_t)
+    case FL_BOOL:
+    case FL_U8: LOAD_AS(uint8_t)
+    case FL_U16: LOAD_AS(uint16_t)
+    case FL_U32: LOAD_AS(uint32_t)
+    case FL_U64: LOAD_AS(uint64_t)
+  }
+}
+
+static void store_block(fl_size n, const void *source, char *destination, fl_size stride) {
+  const real *from = source;
+  for (fl_size i = 0; i < n; i++) memcpy(destination + i * stride, &from[i], sizeof(real));
+}
+
+static void fill_block(fl_size n, double x, void *value) {
+  real *v = value;
+  for (fl_size i = 0; i < n; i++) v[i] = (real)x;
+}
+
+/* The tests are written so that a NaN passes FL_UNIT_INTERVAL and fails FL_SIGN. */
+static int check_block(int domain, fl_size n, const void *value) {
+  const real *v = value;
+  ireal bad = 0;
+  if (domain == FL_UNIT_INTERVAL) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) bad |= (v[i] < R(0.0)) | (v[i] > R(1.0));
+  } else if (domain == FL_SIGN) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) bad |= (abs_(v[i]) != R(1.0));
+  }
+  return !bad;
+}
+
+static int check_weight_block(fl_size n, const void *weight) {
+  const real *w = weight;
+  ireal bad = 0;
+  VECTOR_LOOP
+  for (fl_size i = 0; i < n; i++) bad |= !((w[i] >= R(0.0)) & (w[i] <= REAL_MAX));
+  return !bad;
+}
+
+/* v times w, and exactly 0 for a weight of 0 whatever v is. */
+INLINE real weighted(real w, real v) { return w == R(0.0) ? R(0.0) : w * v; }
+
+static void weigh_block(fl_size n, const void *weight, const void *upstream, void *value, void *grad, void *hess) {
+  const real *w = weight, *u = upstream;
+  real *outputs[2] = {grad, hess}, *v = value;
+  if (w) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) v[i] = weighted(w[i], v[i]);
+  }
+  for (int k = 0; k < 2; k++) {
+    real *o = outputs[k];
+    if (!o) continue;
+    if (w) {
+      VECTOR_LOOP
+      for (fl_size i = 0; i < n; i++) o[i] = weighted(w[i], o[i]);
+    }
+    if (u) {
+      VECTOR_LOOP
+      for (fl_size i = 0; i < n; i++) o[i] = u[i] * o[i];
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* The one interface between the C kernels and everything above them: plain C types, no `real`.
+ *
+ * A kernel table holds every block function for one real type, compiled for one instruction set;
+ * fl_table() hands out the chosen one. Arrays of the table's real type are `void *` here.
+ */
+#ifndef FASTLOSS_H
+#define FASTLOSS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "privacy/privacy_kernels.h"
+#include "rows/xent_options.h"
+
+typedef ptrdiff_t fl_size;
+
+enum {
+#define POINTWISE(name, aux) FL_##name,
+#include "losses.def"
+#undef POINTWISE
+  FL_POINTWISE_COUNT
+};
+
+enum {
+#define UNARY(name) FL_##name,
+#include "unary.def"
+#undef UNARY
+  FL_UNARY_COUNT
+};
+
+/* Elements of a block of a pointwise loss: 8 KB of float32, so that a block of every array
+ * involved stays in the first- and second-level caches between the passes over it. */
+#define FL_BLOCK 2048
+
+/* Most scalar parameters that a pointwise loss takes. */
+#define FL_PARAMETERS 4
+
+/* Element types that load_block() reads. */
+enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64, FL_BOOL };
+
+/* Domains that check_block() knows: what a target (or prediction) may be, NaN apart. */
+enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN };
+
+/* One block of a pointwise loss: value[i] always, grad[i] and hess[i] times `scale` where the
+ * pointer is not NULL (hess needs grad). grad or hess may be x itself. */
+typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
+                          double scale, void *value, void *grad, void *hess);
+typedef void fl_unary(fl_size n, const void *x, void *y);
+
+typedef struct fl_kernels {
+  int bits; /* of the real type: 32 or 64 */
+  fl_pointwise *pointwise[FL_POINTWISE_COUNT];
+  fl_unary *unary[FL_UNARY_COUNT];
+
+  /* n elements of `type`, `stride` bytes apart and of any alignment, converted to real; and back. */
+  void (*load)(int type, fl_size n, const char *source, fl_size stride, void *destination);
+  void (*store)(fl_size n, const void *source, char *destination, fl_size stride);
+  /* *hi + *lo = the sum of the block. */
+  void (*sum)(fl_size n, const void *value, double *hi, double *lo);
+  /* 1 where every element lies in the domain (NaN: only FL_SIGN refuses it). */
+  int (*check)(int domain, fl_size n, const void *value);
+  /* 1 where every weight is finite and not negative. */
+  int (*check_weight)(fl_size n, const void *weight);
+  /* value *= weight; grad and hess *= weight * upstream; an element of weight 0 becomes exactly 0.
+   * weight, upstream, grad and hess may be NULL. */
+  void (*weigh)(fl_size n, const void *weight, const void *upstream, void *value, void *grad, void *hess);
+  void (*fill)(fl_size n, double x, void *value);
+
+  fl_row_kernels rows;
+  fl_privacy_kernels privacy;
+} fl_kernels;
+
+/* Names in the order of the enums, NULL-terminated. */
+extern const char *const fl_pointwise_names[];
+extern const char *const fl_unary_names[];
+
+/* Instruction sets, best last; fl_isa_name(i) is NULL past the end. Compiled in and supported by
+ * this CPU (and its operating system: XGETBV) are separate questions. */
+const char *fl_isa_name(int isa);
+int fl_isa_compiled(int isa);
+int fl_isa_supported(int isa);
+/* Chooses the instruction set of all later calls; 0 on success. */
+int fl_isa_select(int isa);
+int fl_isa_selected(void);
+const fl_kernels *fl_table(int bits);
+
+#endif

@@ -1,0 +1,57 @@
+/* All kernels of one instruction set and real type, and the one symbol that leaves the object: the
+ * table FASTLOSS_TABLE. Included by targets/ only, once per file.
+ */
+#include "core/real.h"
+
+#include "core/math.h"
+#include "core/reduce.h"
+
+#include "core/blocks.h"
+
+#include "losses/binary_cross_entropy.h"
+#include "losses/binary_cross_entropy_with_logits.h"
+#include "losses/half_mse_loss.h"
+#include "losses/hinge_loss.h"
+#include "losses/huber_loss.h"
+#include "losses/l1_loss.h"
+#include "losses/mse_loss.h"
+#include "losses/smooth_l1_loss.h"
+#include "losses/squared_hinge_loss.h"
+
+#include "rows/kernels.h"
+
+#include "privacy/kernels.h"
+
+#define POINTWISE(name, has_aux)                                                                                   \
+  static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s, void *v, \
+                           void *g, void *h) { pointwise_loops(name, has_aux, n, x, t, aux, p, s, v, g, h); }
+#include "losses.def"
+#undef POINTWISE
+
+#define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_, n, x, y); }
+#include "unary.def"
+#undef UNARY
+
+extern const fl_kernels FASTLOSS_TABLE;
+const fl_kernels FASTLOSS_TABLE = {
+    .bits = FASTLOSS_REAL_BITS,
+    .pointwise = {
+#define POINTWISE(name, aux) name##_block,
+#include "losses.def"
+#undef POINTWISE
+    },
+    .unary = {
+#define UNARY(name) name##_block,
+#include "unary.def"
+#undef UNARY
+    },
+    .load = load_block,
+    .store = store_block,
+    .sum = sum_block,
+    .check = check_block,
+    .check_weight = check_weight_block,
+    .weigh = weigh_block,
+    .fill = fill_block,
+    .rows = ROW_KERNELS,
+    .privacy = PRIVACY_KERNELS,
+};

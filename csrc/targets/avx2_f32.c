@@ -1,0 +1,4 @@
+/* The kernels for float32 on avx2; setup.py compiles this file with that target's flags. */
+#define FASTLOSS_REAL_BITS 32
+#define FASTLOSS_TABLE fl_avx2_f32
+#include "../kernels.inc.h"

@@ -1,0 +1,4 @@
+/* The kernels for float64 on avx2; setup.py compiles this file with that target's flags. */
+#define FASTLOSS_REAL_BITS 64
+#define FASTLOSS_TABLE fl_avx2_f64
+#include "../kernels.inc.h"
