@@ -1,0 +1,227 @@
+/* The elementary functions of fastloss: exp, log and their relatives, for every finite, infinite and NaN input.
+ *
+ * Each is branch-free (ternaries only), so that a plain loop over it vectorises for every instruction set, and
+ * uses nothing but + - * / fma_, integer operations and selects, so that the bits are equal on all targets with
+ * FMA. Written once for `real`; constants and polynomials are in math_f32.h and math_f64.h.
+ * Its folder must not be on an include path (-I): it would hide the system math.h, which real.h needs.
+ * Not here: rounding modes, errno, exception flags, complex or vector types.
+ *
+ * Integers live in reals and in exponents only: AVX2 has neither a conversion between int64 and double nor a 64-bit
+ * arithmetic shift, and one of them in a loop keeps it from vectorising.
+ */
+#ifndef FASTLOSS_MATH_H
+#define FASTLOSS_MATH_H
+
+#include "real.h"
+
+#if FASTLOSS_REAL_BITS == 32
+#include "math_f32.h"
+#else
+#include "math_f64.h"
+#endif
+
+#define EXPONENT_BIAS ((ureal)(FASTLOSS_REAL_BITS == 32 ? 127 : 1023))
+#define MANTISSA_MASK (((ureal)1 << REAL_MANTISSA) - 1)
+
+/* c * 2^n for a power of two c, from shifted = ROUND_MAGIC + n; the result must be a normal number.
+ * The shift moves n into the exponent field and everything above it out of the word. */
+INLINE real pow2_shifted_(real shifted, real c) { return real_of((bits_of(shifted) << REAL_MANTISSA) + bits_of(c)); }
+
+/* 2^n for an integer n in [-126, 127] (float) or [-1022, 1023] (double). */
+INLINE real pow2_(real n) { return pow2_shifted_(n + ROUND_MAGIC, R(1.0)); }
+
+/* y * 2^n for n in [-252, 254] (float) or [-2044, 2046] (double), given as shifted = ROUND_MAGIC + n:
+ * in two steps, so that subnormal results are rounded once and overflow gives inf. */
+INLINE real scale_shifted_(real y, real shifted) {
+  ureal all = bits_of(shifted), half = all >> 1; /* low bits: n and floor(n / 2), as ROUND_MAGIC's are 0 */
+  real a = real_of((half << REAL_MANTISSA) + bits_of(R(1.0)));
+  real b = real_of(((all - half) << REAL_MANTISSA) + bits_of(R(1.0)));
+  return y * a * b;
+}
+
+/* The reduction of every exponential: x = n ln 2 + r + *low, |r| <= 0.3475; returns ROUND_MAGIC + n.
+ * x - n LN2_HI is exact, with FMA or without, for |n| <= 2^12 (float) or 2^24 (double): the product has at most 24 (53)
+ * bits, and the difference is below 1/2 and a multiple of its last bit. What LN2_LO lacks costs |n| 2^-40 (2^-88). */
+INLINE real exp_reduce_low_(real x, real *r, real *low) {
+  real shifted = fma_(x, LOG2_E, ROUND_MAGIC), n = shifted - ROUND_MAGIC;
+  real high = fma_(-n, LN2_HI, x);
+  *r = fma_(-n, LN2_LO, high);
+  *low = fma_(-n, LN2_LO, high - *r);
+  return shifted;
+}
+
+/* x = n ln 2 + r with r rounded once, for |x| <= 2^11 (float) or 2^23 (double); n is an integer in a real, for use with
+ * pow2_, which row kernels do after subtracting another row constant from it. */
+INLINE void exp_reduce_(real x, real *n, real *r) {
+  real low, shifted = exp_reduce_low_(x, r, &low);
+  (void)low;
+  *n = shifted - ROUND_MAGIC;
+}
+
+/* e^r for |r| <= 0.3475. */
+INLINE real exp_poly_(real r) {
+  real q = fma_(exp_tail_(r), r, R(0.5));
+  return fma_(fma_(q, r, R(1.0)), r, R(1.0));
+}
+
+/* e^(r + low) = result + *rest: 1 + r is summed exactly, the small terms go below. Without the rest a quotient or
+ * logarithm of the result would inherit its half ULP. */
+INLINE real exp_poly_low_(real r, real low, real *rest) {
+  real t = fma_(r * r, fma_(exp_tail_(r), r, R(0.5)), low);
+  real h = R(1.0) + r;
+  real l = (r - (h - R(1.0))) + t;
+  real z = h + l;
+  *rest = l - (z - h);
+  return z;
+}
+
+/* e^x = 2^n e^r. The clamps keep n in the range of scale_shifted_; written so, they pass a NaN on. */
+INLINE real exp_(real x) {
+  real r, low, shifted = exp_reduce_low_(min_(EXP_HIGHEST, max_(EXP_LOWEST, x)), &r, &low);
+  (void)low;
+  return scale_shifted_(exp_poly_(r), shifted);
+}
+
+/* e^x for x <= 0: n is never large, so 2^(n + 64) 2^-64 replaces the two halves of exp_. Right up to x = 43 (float) or
+ * 660 (double), meaningless beyond; NaN stays NaN. */
+INLINE real exp_nonpositive_(real x) {
+  real r, low, shifted = exp_reduce_low_(max_(EXP_LOWEST, x), &r, &low);
+  (void)low;
+  return exp_poly_(r) * pow2_shifted_(shifted, R(0x1p64)) * R(0x1p-64);
+}
+
+/* The same as result + *rest, which together are good to about 1/6 ULP of the result, where that is normal. */
+INLINE real exp_nonpositive_low_(real x, real *rest) {
+  real r, low, l, shifted = exp_reduce_low_(max_(EXP_LOWEST, x), &r, &low);
+  real z = exp_poly_low_(r, low, &l), scale = pow2_shifted_(shifted, R(0x1p64));
+  *rest = l * scale * R(0x1p-64);
+  return z * scale * R(0x1p-64);
+}
+
+/* (e^x - 1) / 2 = result + *rest, for x in [EXPM1_LOWEST, EXP_HIGHEST]; the half keeps s finite. With s = 2^(n-1) and
+ * e^r - 1 = t + tl, t = fl(r + r^2/2): s (1 + t + tl) - 1/2 = (s - 1/2) + s t + s tl. The first sum is kept exactly, as
+ * h and its error: n = 0 or |s - 1/2| > |s t|. s - 1/2 is rounded for |n| > REAL_MANTISSA: tanh near 1 needs `lost`. */
+INLINE real half_expm1_low_(real x, real *rest) {
+  real r, low, shifted = exp_reduce_low_(x, &r, &low);
+  real s = pow2_shifted_(shifted, R(0.5));
+  real rr = r * r, rrl = fma_(r, r, -rr); /* the square's own error; 0 without FMA */
+  real small = fma_(R(0.5), rrl, fma_(r, low, low)); /* e^r low, to first order */
+  real t = fma_(R(0.5), rr, r), tl = fma_(R(0.5), rr, r - t) + fma_(rr * r, exp_tail_(r), small);
+  real lost, base = two_sum(s, R(-0.5), &lost);
+  real h = fma_(s, t, base), l = fma_(s, t, base - h) + fma_(s, tl, lost);
+  real z = h + l; /* l reaches 2^-8 of h: sum again */
+  *rest = l - (z - h);
+  return z;
+}
+
+/* e^x - 1. Below TINY the answer is x, which also keeps -0 and subnormals from being halved. */
+INLINE real expm1_(real x) {
+  real l, h = half_expm1_low_(min_(EXP_HIGHEST, max_(EXPM1_LOWEST, x)), &l);
+  (void)l;
+  return abs_(x) < TINY ? x : R(2.0) * h;
+}
+
+/* x = 2^k m with m in [0.7, 1.4), for positive normal x; returns k + EXPONENT_BIAS in the exponent field, bits below
+ * cleared. With m in [2/3, 4/3) or around sqrt 2, float log1p passed 1 ULP. */
+INLINE ureal log_split_(real x, real *m) {
+  ureal u = bits_of(x) + (bits_of(R(1.0)) - bits_of(R(0.7)));
+  *m = real_of((u & MANTISSA_MASK) + bits_of(R(0.7)));
+  return u & ~MANTISSA_MASK;
+}
+
+/* k of the above as a real: an integer OR-ed into the low bits of 2^REAL_MANTISSA is added to it. */
+INLINE real exponent_real_(ureal field) {
+  return real_of((field >> REAL_MANTISSA) | bits_of(ABOVE_INTEGERS)) - (ABOVE_INTEGERS + (real)EXPONENT_BIAS);
+}
+
+/* log x = k ln 2 + log(1 + f). Subnormal x is scaled up first. */
+INLINE real log_(real x) {
+  int subnormal = x < REAL_MIN;
+  real m, scaled = subnormal ? x * ABOVE_INTEGERS : x;
+  ureal field = log_split_(scaled, &m);
+  real k = exponent_real_(field) - (subnormal ? (real)REAL_MANTISSA : R(0.0));
+  real f = m - R(1.0);
+  real y = fma_(k, LN2_HI, f + log_tail_(f, k * LN2_LO));
+  real special = x == R(0.0) ? -REAL_INF : REAL_NAN;
+  real finite = x < REAL_INF ? y : x;
+  return x > R(0.0) ? finite : special;
+}
+
+/* log(1 + x) = k ln 2 + log(1 + f): u = fl(1 + x) gives k only; f = 2^-k x + (2^-k - 1) comes from x itself, and its
+ * rounding error is added below. For x > 2^60 the 1 does not matter and 2^-k might underflow: f = m - 1. */
+INLINE real log1p_(real x) {
+  real m;
+  ureal field = log_split_(R(1.0) + x, &m);
+  real k = exponent_real_(field);
+  real s = R(0.5) * real_of(((EXPONENT_BIAS * 2 + 1) << REAL_MANTISSA) - field); /* 2^-k, also for the largest k */
+  real p = x > R(0x1p60) ? m : s * x, base = s - R(1.0);
+  real f = p + base, residual = p + (base - f);
+  real kh = k * LN2_HI, h = kh + f;
+  real y = h + ((f - (h - kh)) + log_tail_(f, fma_(k, LN2_LO, residual)));
+  real special = x == R(-1.0) ? -REAL_INF : REAL_NAN;
+  real finite = x < REAL_INF ? y : x;
+  real signed_zero = x == R(0.0) ? x : finite;
+  return x > R(-1.0) ? signed_zero : special;
+}
+
+/* log1p(z + zl) = *base + f + *low for z in [0, 1], returns f: above 0.4, 1 + z is halved, f = (z - 1) / 2 in
+ * (-0.3, 0], and *base = LN2_HI; below, f = z and *base = 0. f's own rounding error goes to *low, and so does zl times
+ * the derivative 1 / (1 + z), a line being near enough (0.043). */
+INLINE real log1p_unit_low_(real z, real zl, real *base, real *low) {
+  int halved = z > R(0.4);
+  real g = fma_(R(0.5), z, R(-0.5)), gl = fma_(R(0.5), z, R(-0.5) - g);
+  real f = halved ? g : z;
+  real residual = halved ? gl + LN2_LO : R(0.0);
+  *base = halved ? LN2_HI : R(0.0);
+  *low = log_tail_(f, fma_(zl, fma_(R(-0.5), z, R(0.957)), residual));
+  return f;
+}
+
+/* log(1 + z) for z in [0, 1], with the relative accuracy of z kept down to subnormal z. */
+INLINE real log1p_unit_(real z) {
+  real base, low, f = log1p_unit_low_(z, R(0.0), &base, &low);
+  real h = base + f;
+  return h + ((f - (h - base)) + low);
+}
+
+/* tanh|x| = (1 - e^(-2|x|)) / (1 + e^(-2|x|)) = -h / (1 + h), h = (e^(-2|x|) - 1) / 2: exact in relative terms down to
+ * x = 0 without a second polynomial. The quotient gets one corrected step that uses all low parts. */
+INLINE real tanh_(real x) {
+  real l, h = half_expm1_low_(max_(EXPM1_LOWEST, R(-2.0) * abs_(x)), &l);
+  real d = R(1.0) + h, dl = (h - (d - R(1.0))) + l;
+  real w = R(1.0) / d, q = h * w;
+  return copysign_(fma_(w, fma_(-q, d, h) + (l - q * dl), q), x);
+}
+
+/* 1 / (1 + e^-x): with z = e^-|x|, 1 / (1 + z) for x >= 0 and z / (1 + z) below, so no cancellation and no overflow.
+ * The low part of z is needed: without it, z just above a power of two costs 2 ULP. */
+INLINE real sigmoid_(real x) {
+  real zl, z = exp_nonpositive_low_(-abs_(x), &zl);
+  real d = R(1.0) + z, dl = (z - (d - R(1.0))) + zl;
+  real top = x >= R(0.0) ? R(1.0) : z, tl = x >= R(0.0) ? R(0.0) : zl;
+  real w = R(1.0) / d, q = top * w;
+  return fma_(w, fma_(-q, d, top) + (tl - q * dl), q);
+}
+
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|); all leading terms are summed without error. */
+INLINE real softplus_(real x) {
+  real zl, z = exp_nonpositive_low_(-abs_(x), &zl);
+  real base, low, error, f = log1p_unit_low_(z, zl, &base, &low);
+  real s = two_sum(max_(R(0.0), x), base, &error);
+  real h = s + f;
+  real y = h + ((f - (h - s)) + (error + low));
+  return x > -EXP_LOWEST ? x : y;
+}
+
+/* log(1 / (1 + e^-x)). */
+INLINE real log_sigmoid_(real x) { return -softplus_(-x); }
+
+/* sin and cos of (pi/2) f for f in [-1/2, 1/2]: the angle is never formed, so it is never rounded; f itself is taken
+ * out of the sine, so that only the smaller part f (pi/2 - 1 + ...) carries an error. */
+INLINE void sincos_quarter_(real f, real *sine, real *cosine) {
+  real g = f * f;
+  *sine = fma_(f, PI_2_LESS_1_HI + fma_(g, sin_tail_(g), PI_2_LESS_1_LO), f);
+  *cosine = fma_(g, cos_tail_(g), R(1.0));
+}
+
+#endif

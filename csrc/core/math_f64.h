@@ -1,0 +1,72 @@
+/* Constants and polynomials of math.h for double: the only part of it that depends on the type.
+ *
+ * Regenerate with csrc/tools/coefficients.sollya. The error beside a polynomial is relative to the
+ * whole function it belongs to (2^-53 = 1.1e-16). See math_f32.h for what each name is used for.
+ */
+#ifndef FASTLOSS_MATH_F64_H
+#define FASTLOSS_MATH_F64_H
+
+#define LOG2_E R(0x1.71547652b82fep0)
+#define LN2_HI R(0x1.62e42ffp-1) /* 29 bits: n * LN2_HI is exact for |n| <= 2^24 */
+#define LN2_LO R(-0x1.718432a1b0e26p-35)
+#define PI_2_LESS_1_HI R(0x1.243f6a8885a31p-1)
+#define PI_2_LESS_1_LO R(-0x1.cb3b399d747f2p-55)
+
+#define ROUND_MAGIC R(0x1.8p52)
+#define ABOVE_INTEGERS R(0x1p52)
+
+#define EXP_LOWEST R(-746.0)
+#define EXP_HIGHEST R(710.0)
+#define EXPM1_LOWEST R(-40.0)
+#define TINY R(0x1p-56)
+
+/* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3475; error 2.6e-17 of e^r - 1, 1.1e-17 of e^r. */
+INLINE real exp_tail_(real r) {
+  real q = R(0x1.ae46d835f2a71p-26);
+  q = fma_(q, r, R(0x1.28984cdf6c352p-22));
+  q = fma_(q, r, R(0x1.71de99af8bd95p-19));
+  q = fma_(q, r, R(0x1.a019b2d2975ap-16));
+  q = fma_(q, r, R(0x1.a01a017066296p-13));
+  q = fma_(q, r, R(0x1.6c16c17a34dfbp-10));
+  q = fma_(q, r, R(0x1.1111111119139p-7));
+  q = fma_(q, r, R(0x1.5555555553a85p-5));
+  return fma_(q, r, R(0x1.555555555553dp-3));
+}
+
+/* log(1 + f) - f + low for f in [-0.3, 0.4]; error 2.0e-18 of log(1 + f).
+ * A polynomial in f would need degree 20. With s = f / (2 + f), log(1 + f) = 2 atanh(s) = 2s + s p,
+ * p = (2/3) s^2 + ..., and 2s = f - s f = f - f^2/2 + s f^2/2; so log(1 + f) - f = s (f^2/2 + p) - f^2/2. */
+INLINE real log_tail_(real f, real low) {
+  real s = f / (R(2.0) + f), g = s * s, half = R(0.5) * f * f;
+  real p = R(0x1.30dd1b5edbdcdp-3);
+  p = fma_(p, g, R(0x1.3973e434e7b8ep-3));
+  p = fma_(p, g, R(0x1.7467fa338ed88p-3));
+  p = fma_(p, g, R(0x1.c71c49dad251ep-3));
+  p = fma_(p, g, R(0x1.2492494ba273ep-2));
+  p = fma_(p, g, R(0x1.999999997567ap-2));
+  p = fma_(p, g, R(0x1.55555555555bp-1));
+  return fma_(s, fma_(p, g, half), low - half);
+}
+
+/* (sin(pi/2 f) / f - pi/2) / f^2 in g = f^2 <= 1/4; error 3.9e-18 of sin. */
+INLINE real sin_tail_(real g) {
+  real q = R(0x1.e405aac5fe054p-25);
+  q = fma_(q, g, R(-0x1.e300ac2602c7ep-19));
+  q = fma_(q, g, R(0x1.507830223eb79p-13));
+  q = fma_(q, g, R(-0x1.32d2cce33abep-8));
+  q = fma_(q, g, R(0x1.466bc67758dfep-4));
+  return fma_(q, g, R(-0x1.4abbce625be47p-1));
+}
+
+/* (cos(pi/2 f) - 1) / f^2 in g = f^2 <= 1/4; error 4.0e-19 of cos. */
+INLINE real cos_tail_(real g) {
+  real q = R(-0x1.b1673f09c707fp-28);
+  q = fma_(q, g, R(0x1.f9c89cce8e2d6p-22));
+  q = fma_(q, g, R(-0x1.a6d1e7297d362p-16));
+  q = fma_(q, g, R(0x1.e1f5067b90e22p-11));
+  q = fma_(q, g, R(-0x1.55d3c7e3c325cp-6));
+  q = fma_(q, g, R(0x1.03c1f081b5a67p-2));
+  return fma_(q, g, R(-0x1.3bd3cc9be45dep0));
+}
+
+#endif
