@@ -1,0 +1,12 @@
+/* Hinge loss max(0, z), z = margin - t x, for labels t = -1 or +1 (the product is exact); margin = p[0].
+ *
+ * The gradient is -t where t x < margin, that is z > 0 (the subtraction of two different numbers
+ * never gives 0, subnormals kept), and 0 elsewhere; the Hessian is 0.
+ */
+INLINE void hinge_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
+  real z = p[0] - t * x, nan = z != z ? z : R(0.0);
+  (void)aux;
+  *value = z > R(0.0) ? z : nan;
+  *grad = z > R(0.0) ? -t : nan;
+  *hess = nan;
+}
