@@ -1,0 +1,18 @@
+/* The row kernels, and their part of the kernel table. */
+#ifndef FASTLOSS_ROWS_KERNELS_H
+#define FASTLOSS_ROWS_KERNELS_H
+
+#include "softmax_activations.h"
+#include "softmax_xent.h"
+
+#define ROW_KERNELS                                   \
+  {                                                   \
+    .cross_entropy_scratch = cross_entropy_scratch,   \
+    .cross_entropy = cross_entropy,                   \
+    .softmax_scratch = softmax_scratch,               \
+    .softmax = softmax_rows,                          \
+    .log_softmax = log_softmax_rows,                  \
+    .logsumexp = logsumexp_rows,                      \
+  }
+
+#endif

@@ -1,0 +1,133 @@
+/* Softcap and temperature: a(x) = cap tanh(x / cap) / T, its value as a pair of reals and its two derivatives.
+ *
+ * a goes into an exponential, where its rounding error would be multiplied by |a|: so it is kept as high + low, good to
+ * about 2^-10 ULP of high. An infinite x passes the cap unchanged (slope 1 / T); a finite x stays finite.
+ */
+#ifndef FASTLOSS_LOGIT_MAP_H
+#define FASTLOSS_LOGIT_MAP_H
+
+#include "../core/math.h"
+#include "../core/reduce.h"
+
+typedef struct {
+  int on, capped;
+  real gain, gain_low;       /* 1 / T, or cap / T with a cap */
+  real inv_cap, inv_cap_low; /* 1 / cap */
+  double slope;              /* 1 / T */
+} logit_map;
+
+INLINE void split_double(double x, real *high, real *low) {
+  *high = (real)x;
+  *low = (real)(x - (double)*high);
+}
+
+/* 1 / d and what the quotient leaves: exact enough for a pair of doubles too. */
+INLINE void split_quotient(double n, double d, real *high, real *low) {
+  double q = n / d;
+#if FASTLOSS_REAL_BITS == 64
+  *high = q;
+  *low = fma_(-q, d, n) / d;
+#else
+  split_double(q, high, low);
+#endif
+}
+
+/* Both parameters are rounded to the real type: that is what they are worth there. cap 0: none. */
+static UNUSED logit_map make_logit_map(double temperature, double cap) {
+  logit_map map = {0, 0, R(1.0), R(0.0), R(0.0), R(0.0), 1.0};
+  double t = (double)(real)temperature, c = (double)(real)cap;
+  map.capped = c > 0.0;
+  map.on = map.capped || t != 1.0;
+  map.slope = 1.0 / t;
+  split_quotient(map.capped ? c : 1.0, t, &map.gain, &map.gain_low);
+  if (map.capped) split_quotient(1.0, c, &map.inv_cap, &map.inv_cap_low);
+  return map;
+}
+
+/* x (high + low); the product's own error is exact with FMA. */
+INLINE real times_pair(real x, real high, real low, real *rest) {
+  real y = x * high;
+  *rest = fma_(x, high, -y) + x * low;
+  return y;
+}
+
+/* A finite product stays finite, an infinite one has nothing below it. */
+INLINE real finite_pair(real x, real y, real *low) {
+  int over = abs_(y) > REAL_MAX;
+  *low = over ? R(0.0) : *low;
+  real bounded = abs_(x) > REAL_MAX ? x : copysign_(REAL_MAX, x);
+  return over ? bounded : y;
+}
+
+INLINE real map_temperature(logit_map map, real x, real *low) {
+  real y = times_pair(x, map.gain, map.gain_low, low);
+  return finite_pair(x, y, low);
+}
+
+/* tanh as in core/math.h, with the part below its last bit: the clamp lies lower, where tanh is 1 to twice the precision. */
+INLINE real map_capped(logit_map map, real x, real *low) {
+  real ul, v = times_pair(x, map.inv_cap, map.inv_cap_low, &ul), u = finite_pair(x, v, &ul);
+  real l, h = half_expm1_low_(max_(R(2.0) * EXPM1_LOWEST, R(-2.0) * abs_(u)), &l);
+  real d = R(1.0) + h, dl = (h - (d - R(1.0))) + l;
+  real w = R(1.0) / d, q = h * w;
+  real step = w * (fma_(-q, d, h) + (l - q * dl));
+  real t = q + step, tl = step - (t - q);
+  real signed_low = (x < R(0.0) ? tl : -tl); /* h is negative */
+  t = copysign_(t, x);
+  tl = fma_(ul, fma_(-t, t, R(1.0)), signed_low);
+  real al, a = times_pair(t, map.gain, map.gain_low, &al);
+  al = fma_(tl, map.gain, al);
+  int infinite = abs_(x) > REAL_MAX;
+  *low = infinite ? R(0.0) : al;
+  return infinite ? x : a;
+}
+
+INLINE real map_logit(const logit_map *map, real x, real *low) {
+  if (map->capped) return map_capped(*map, x, low);
+  return map_temperature(*map, x, low);
+}
+
+static UNUSED void map_chunk(const logit_map *map_, fl_size n, const real *x, real *high, real *low) {
+  const logit_map map = *map_;
+  if (map.capped) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) { real l; high[i] = map_capped(map, x[i], &l); low[i] = l; }
+  } else {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) { real l; high[i] = map_temperature(map, x[i], &l); low[i] = l; }
+  }
+}
+
+/* a' / slope = 1 - tanh^2 = 4 E / (1 + E)^2 with E = e^(-2|x|/cap), which keeps its relative accuracy where tanh is 1;
+ * *second = a'' / slope. */
+INLINE real capped_slope(logit_map map, real x, real *second) {
+  real ul, v = times_pair(x, map.inv_cap, map.inv_cap_low, &ul), u = finite_pair(x, v, &ul);
+  real e = exp_nonpositive_(R(-2.0) * abs_(u));
+  e = fma_(e, R(-2.0) * (u < R(0.0) ? -ul : ul), e);
+  real w = R(1.0) / (R(1.0) + e), first = R(4.0) * e * w * w;
+  int infinite = abs_(x) > REAL_MAX;
+  *second = infinite ? R(0.0) : R(-2.0) * map.inv_cap * tanh_(u) * first;
+  return infinite ? R(1.0) : first;
+}
+
+/* From derivatives with respect to a to those with respect to x: grad *= a', hess = a'^2 hess + a'' grad. The factors
+ * slope of grad and slope^2 of hess are in them already, hence a'' / slope here. hess may be NULL. */
+static UNUSED void map_derivatives_chunk(const logit_map *map_, fl_size n, const real *x, real *grad, real *hess) {
+  const logit_map map = *map_;
+  if (hess) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      real second, first = capped_slope(map, x[i], &second), g = grad[i];
+      hess[i] = fma_(first * first, hess[i], second * g);
+      grad[i] = first * g;
+    }
+  } else {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      real second, first = capped_slope(map, x[i], &second);
+      grad[i] *= first;
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,185 @@
+/* What every softmax is made of: e^(x - max) without a rounding error in x - max, and the passes over a chunk of a row.
+ * Not here: losses, targets, strides (all chunks are contiguous).
+ *
+ * The usual e^(x_j - m) rounds x_j - m, which costs up to 64 ULP at a gap of 100. Here the maximum is subtracted as an
+ * integer in the exponent: with d_j = x_j - base = n_j ln 2 + r_j and N the n of the maximum,
+ *   e_j = e^(r_j) 2^(n_j - N + EXP_BIAS),   e_j = 0 where x_j < m - EXP_SPAN.
+ * base is 0, or m itself where |m| > EXP_SPAN: then x_j - m is exact for every x_j within EXP_SPAN of m up to 2 EXP_SPAN
+ * apart (Sterbenz), and |d_j| stays below 3 EXP_SPAN, so n_j LN2_HI is exact too. EXP_BIAS keeps all e_j normal numbers,
+ * far below the smallest that a gradient needs; quotients do not see it.
+ *
+ * Sums: a row is cut into chunks of ROW_CHUNK, each gives a (hi, lo) pair, pairs are added in order. Each pass is
+ * independent chunk by chunk, so the chunks of one huge row can be shared out without changing a bit.
+ */
+#ifndef FASTLOSS_SOFTMAX_H
+#define FASTLOSS_SOFTMAX_H
+
+#include "../core/math.h"
+#include "../core/reduce.h"
+
+#define ROW_CHUNK 2048
+
+#if FASTLOSS_REAL_BITS == 32
+#define EXP_BIAS 40
+#define EXP_SPAN R(114.0) /* 2^EXP_BIAS e^-114 = 2^-124.5 */
+#define EXP_BASE R(228.0)
+#else
+#define EXP_BIAS 100
+#define EXP_SPAN R(760.0) /* 2^EXP_BIAS e^-760 = 2^-996 */
+#define EXP_BASE R(1520.0)
+#endif
+
+/* How one row is shifted. magic = ROUND_MAGIC plus the exponent field of 2^(EXP_BIAS - N): adding it rounds to an
+ * integer and subtracts the maximum at once. */
+typedef struct { real base, magic, cut; } row_shift;
+
+/* m finite. */
+INLINE row_shift shift_of(real m) {
+  row_shift s;
+  s.base = abs_(m) > EXP_BASE ? m : R(0.0);
+  real d = m - s.base, n = fma_(d, LOG2_E, ROUND_MAGIC) - ROUND_MAGIC;
+  s.magic = ROUND_MAGIC + ((real)(EXP_BIAS + (int)EXPONENT_BIAS) - n);
+  s.cut = d - EXP_SPAN;
+  return s;
+}
+
+/* e of x + low, |low| <= half an ULP of x; a NaN passes, and so does -inf (as 0, whatever low is). */
+INLINE real exp_shifted_low(real x, real low, row_shift s) {
+  real d = x - s.base, t = fma_(d, LOG2_E, s.magic), n = t - s.magic;
+  real r = fma_(-n, LN2_LO, fma_(-n, LN2_HI, d)) + low;
+  real e = exp_poly_(r) * real_of(bits_of(t) << REAL_MANTISSA);
+  return d < s.cut ? R(0.0) : e;
+}
+
+INLINE real exp_shifted(real x, row_shift s) {
+  real d = x - s.base, t = fma_(d, LOG2_E, s.magic), n = t - s.magic;
+  real r = fma_(-n, LN2_LO, fma_(-n, LN2_HI, d));
+  real e = exp_poly_(r) * real_of(bits_of(t) << REAL_MANTISSA);
+  return d < s.cut ? R(0.0) : e;
+}
+
+/* log(1 + q) for q >= 0 in double, also in a float kernel, where the e_j that q comes from carry errors of 1e-7 and
+ * 1e-12 is enough: 1 + q = 2^k (1 + f), log(1 + f) = 2 atanh(f / (2 + f)). */
+INLINE double log1p_ratio(double q) {
+#if FASTLOSS_REAL_BITS == 64
+  return log1p_(q);
+#else
+  double u = 1.0 + q, field, scale;
+  uint64_t bits, shifted, k;
+  memcpy(&bits, &u, sizeof bits);
+  shifted = bits + (0x3ff0000000000000u - 0x3fe6666666666666u); /* k counts from 0.7 */
+  k = shifted >> 52;
+  bits = k | 0x4330000000000000u;
+  memcpy(&field, &bits, sizeof field);
+  field -= 0x1p52 + 1023.0;
+  bits = (2046 - k) << 52;
+  memcpy(&scale, &bits, sizeof scale);
+  double f = q <= 0.4 ? q : u * scale - 1.0;
+  double s = f / (2.0 + f), g = s * s;
+  double p = 2.0 / 13.0;
+  p = p * g + 2.0 / 11.0;
+  p = p * g + 2.0 / 9.0;
+  p = p * g + 2.0 / 7.0;
+  p = p * g + 2.0 / 5.0;
+  p = p * g + 2.0 / 3.0;
+  double y = field * 0x1.62e42fefa39efp-1 + (s * g * p + 2.0 * s);
+  return q == q ? y : q;
+#endif
+}
+
+/* The sum of a row's exponentials as a divisor. Double: the quotient is corrected by its residual, so that neither the
+ * sum nor its reciprocal is rounded; a float kernel divides doubles anyway. */
+typedef struct { double hi, lo, inverse; } softmax_sum;
+
+INLINE softmax_sum sum_with(double hi, double lo, double e) {
+  softmax_sum s = {hi, lo, 0.0};
+  pair_add(&s.hi, &s.lo, e, 0.0);
+  s.inverse = 1.0 / s.hi;
+  return s;
+}
+
+INLINE double quotient(double n, softmax_sum s) {
+  double q = n * s.inverse;
+#if FASTLOSS_REAL_BITS == 64
+  q += (fma_(-q, s.hi, n) - q * s.lo) * s.inverse;
+#endif
+  return q;
+}
+
+INLINE void max_step(int width, real *acc) {
+  for (int l = 0; l < width; l++) acc[l] = max_(acc[l + width], acc[l]);
+}
+
+/* The largest element; NaNs are passed over, so the sum of exponentials has to carry them. */
+static UNUSED real max_chunk(fl_size n, const real *x) {
+  real acc[LANES];
+  for (int l = 0; l < LANES; l++) acc[l] = -REAL_INF;
+  fl_size i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) acc[l] = max_(x[i + l], acc[l]);
+  for (int l = 0; l < LANES && i + l < n; l++) acc[l] = max_(x[i + l], acc[l]);
+  max_step(16, acc);
+  max_step(8, acc);
+  max_step(4, acc);
+  max_step(2, acc);
+  max_step(1, acc);
+  return acc[0];
+}
+
+/* The first index where x equals m, or n. */
+static UNUSED fl_size find_chunk(fl_size n, const real *x, real m) {
+  fl_size i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    ireal found = 0;
+    for (int l = 0; l < LANES; l++) found |= x[i + l] == m;
+    if (found) break;
+  }
+  while (i < n && x[i] != m) i++;
+  return i;
+}
+
+/* e may be x. */
+static UNUSED void exp_chunk(fl_size n, const real *x, row_shift s, real *e) {
+  VECTOR_LOOP
+  for (fl_size i = 0; i < n; i++) e[i] = exp_shifted(x[i], s);
+}
+
+static UNUSED void exp_low_chunk(fl_size n, const real *x, const real *low, row_shift s, real *e) {
+  VECTOR_LOOP
+  for (fl_size i = 0; i < n; i++) e[i] = exp_shifted_low(x[i], low[i], s);
+}
+
+/* y may be e. A factor too small for a normal number is applied in two steps. */
+static UNUSED void scale_chunk(fl_size n, const real *e, double factor, real *y) {
+  real f = (real)factor, first = R(1.0);
+  if (abs_(f) < REAL_MIN && factor != 0.0) { first = R(0x1p-60); f = (real)(factor * 0x1p60); }
+  if (first != R(1.0)) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) y[i] = e[i] * first * f;
+  } else {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) y[i] = e[i] * f;
+  }
+}
+
+static UNUSED real row_max(fl_size n, const real *x) {
+  real m = -REAL_INF;
+  for (fl_size c = 0; c < n; c += ROW_CHUNK) m = max_(max_chunk(n - c < ROW_CHUNK ? n - c : ROW_CHUNK, x + c), m);
+  return m;
+}
+
+static UNUSED fl_size row_find(fl_size n, const real *x, real m) { return find_chunk(n, x, m); }
+
+/* What is left of a row whose maximum is infinite or that has no number: the index of its only +inf, or -1 where a
+ * NaN, a second +inf or nothing but -inf leaves no limit. */
+static UNUSED fl_size single_infinity(fl_size n, const real *x, fl_size stride) {
+  fl_size at = -1;
+  for (fl_size c = 0; c < n; c++) {
+    real v = x[c * stride];
+    if (v != v || (v == REAL_INF && at >= 0)) return -1;
+    if (v == REAL_INF) at = c;
+  }
+  return at;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* Softmax passes over a tile: TILE_ROWS rows side by side, so that vector lanes are rows. For short rows, and for rows whose
+ * classes lie apart in memory. A tile is [class][row]; a lane never meets another lane, so a row's bits do not
+ * depend on its neighbours. Not here: losses.
+ *
+ * Rows are as long as they like: they pass in pieces of TILE_CLASSES, and sums run over a row's classes in order.
+ */
+#ifndef FASTLOSS_SOFTMAX_TILE_H
+#define FASTLOSS_SOFTMAX_TILE_H
+
+#include "softmax.h"
+#include "xent_options.h"
+
+#define TILE_ROWS 32
+#define TILE_CLASSES 64
+
+/* What a tile knows of its rows. The lanes past `rows` repeat the last row and are never stored. */
+typedef struct {
+  fl_size rows;
+  real max[TILE_ROWS], base[TILE_ROWS], magic[TILE_ROWS], cut[TILE_ROWS];
+  double hi[TILE_ROWS], lo[TILE_ROWS]; /* sums of exponentials */
+  int dead[TILE_ROWS];                 /* read as zeros */
+  int any_dead;
+} softmax_tile;
+
+typedef real tile_piece[TILE_CLASSES * TILE_ROWS];
+
+INLINE fl_size piece_length(fl_size classes, fl_size start) {
+  return classes - start < TILE_CLASSES ? classes - start : TILE_CLASSES;
+}
+
+/* n classes of the tile's rows; data points at the first class of the first row. */
+static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride, fl_size class_stride,
+                             real *piece) {
+  if (t->rows == TILE_ROWS && row_stride == 1) {
+    for (fl_size c = 0; c < n; c++) memcpy(piece + c * TILE_ROWS, data + c * class_stride, TILE_ROWS * sizeof(real));
+  } else if (t->rows == TILE_ROWS) {
+    for (fl_size c = 0; c < n; c++)
+      for (fl_size l = 0; l < TILE_ROWS; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
+  } else {
+    for (fl_size c = 0; c < n; c++)
+      for (fl_size l = 0; l < TILE_ROWS; l++)
+        piece[c * TILE_ROWS + l] = data[(l < t->rows ? l : t->rows - 1) * row_stride + c * class_stride];
+  }
+  if (t->any_dead)
+    for (fl_size l = 0; l < TILE_ROWS; l++)
+      for (fl_size c = 0; t->dead[l] && c < n; c++) piece[c * TILE_ROWS + l] = R(0.0);
+}
+
+static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride, fl_size class_stride,
+                              real *data) {
+  if (t->rows == TILE_ROWS && row_stride == 1) {
+    for (fl_size c = 0; c < n; c++) memcpy(data + c * class_stride, piece + c * TILE_ROWS, TILE_ROWS * sizeof(real));
+  } else {
+    for (fl_size l = 0; l < t->rows; l++)
+      for (fl_size c = 0; c < n; c++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
+  }
+}
+
+/* 1 where every row that is read has a finite maximum. */
+static UNUSED int tile_all_finite(const softmax_tile *t) {
+  ireal bad = 0;
+  for (int l = 0; l < TILE_ROWS; l++) bad |= !(abs_(t->max[l]) <= REAL_MAX);
+  return !bad;
+}
+
+/* tile->max, over all pieces: start with -inf. */
+static UNUSED void tile_max(softmax_tile *t, fl_size n, const real *piece) {
+  real m[TILE_ROWS];
+  memcpy(m, t->max, sizeof m);
+  for (fl_size c = 0; c < n; c++)
+    for (int l = 0; l < TILE_ROWS; l++) m[l] = max_(piece[c * TILE_ROWS + l], m[l]);
+  memcpy(t->max, m, sizeof m);
+}
+
+static UNUSED void tile_shift(softmax_tile *t) {
+  VECTOR_LOOP
+  for (int l = 0; l < TILE_ROWS; l++) {
+    row_shift s = shift_of(t->max[l]);
+    t->base[l] = s.base;
+    t->magic[l] = s.magic;
+    t->cut[l] = s.cut;
+  }
+  memset(t->hi, 0, sizeof t->hi);
+  memset(t->lo, 0, sizeof t->lo);
+}
+
+INLINE row_shift tile_row_shift(const softmax_tile *t, int l) {
+  row_shift s = {t->base[l], t->magic[l], t->cut[l]};
+  return s;
+}
+
+/* Exponentials, in place. */
+static UNUSED void tile_exp(const softmax_tile *t, fl_size n, real *piece) {
+  for (fl_size c = 0; c < n; c++) {
+    real *x = piece + c * TILE_ROWS;
+    VECTOR_LOOP
+    for (int l = 0; l < TILE_ROWS; l++) x[l] = exp_shifted(x[l], tile_row_shift(t, l));
+  }
+}
+
+/* tile->hi, lo += the piece's sums: as in core/reduce.h, without its lanes. */
+static UNUSED void tile_sum(softmax_tile *t, fl_size n, const real *piece) {
+#if FASTLOSS_REAL_BITS == 32
+  double acc[TILE_ROWS];
+  memcpy(acc, t->hi, sizeof acc);
+  for (fl_size c = 0; c < n; c++)
+    for (int l = 0; l < TILE_ROWS; l++) acc[l] += (double)piece[c * TILE_ROWS + l];
+  memcpy(t->hi, acc, sizeof acc);
+#else
+  fl_size c = 0;
+  for (; c + 4 <= n; c += 4)
+    for (int l = 0; l < TILE_ROWS; l++) {
+      const real *e = piece + c * TILE_ROWS + l;
+      pair_add(&t->hi[l], &t->lo[l], (e[0] + e[TILE_ROWS]) + (e[2 * TILE_ROWS] + e[3 * TILE_ROWS]), 0.0);
+    }
+  for (; c < n; c++)
+    for (int l = 0; l < TILE_ROWS; l++) pair_add(&t->hi[l], &t->lo[l], piece[c * TILE_ROWS + l], 0.0);
+#endif
+}
+
+/* at[l] = start + the first class of the piece where it equals wanted[l]; unchanged where none does. */
+static UNUSED void tile_find(fl_size start, fl_size n, const real *piece, const real *wanted, fl_size *at) {
+  real first[TILE_ROWS];
+  for (int l = 0; l < TILE_ROWS; l++) first[l] = R(-1.0);
+  for (fl_size c = n - 1; c >= 0; c--)
+    for (int l = 0; l < TILE_ROWS; l++) first[l] = piece[c * TILE_ROWS + l] == wanted[l] ? (real)c : first[l];
+  for (int l = 0; l < TILE_ROWS; l++)
+    if (first[l] >= R(0.0)) at[l] = start + (fl_size)first[l];
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* Cross-entropy of many rows: which kernel takes them, and rows whose classes are not contiguous. Not here: formulas.
+ *
+ * Short rows, and rows with strided classes, go through tiles as far as the options allow; TILE_LIMIT is where a
+ * contiguous row of its own becomes faster. All other strided rows are copied, worked on, and copied back.
+ */
+#ifndef FASTLOSS_SOFTMAX_XENT_H
+#define FASTLOSS_SOFTMAX_XENT_H
+
+#include "softmax_xent_row.h"
+#include "softmax_xent_tile.h"
+
+#define TILE_LIMIT TILE_CLASSES
+
+/* Scratch: the work buffers of a row or of a tile, then four rows for the copies. */
+typedef union {
+  xent_work row;
+  xent_tile tile;
+} xent_scratch;
+
+static UNUSED size_t cross_entropy_scratch(const fl_xent *o) {
+  return (sizeof(xent_scratch) + 63) / 64 * 64 + 4 * (((size_t)o->classes * sizeof(real) + 63) / 64 * 64);
+}
+
+static UNUSED void gather_row(fl_size n, const real *from, fl_size stride, real *to) {
+  for (fl_size i = 0; i < n; i++) to[i] = from[i * stride];
+}
+
+static UNUSED void scatter_row(fl_size n, const real *from, real *to, fl_size stride) {
+  for (fl_size i = 0; i < n; i++) to[i * stride] = from[i];
+}
+
+INLINE real *row_at(fl_rows rows, fl_size i) { return rows.data ? (real *)rows.data + i * rows.row_stride : NULL; }
+
+static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_size target, fl_rows probability, double scale,
+                                  fl_rows grad, fl_rows hess, xent_work *work, real *copies) {
+  const fl_size n = c->classes, step = (fl_size)(((size_t)n * sizeof(real) + 63) / 64 * 64 / sizeof(real));
+  real *g = row_at(grad, i), *h = row_at(hess, i), *g_out = g, *h_out = h;
+  const real *x = row_at(logits, i), *p = row_at(probability, i);
+  if (logits.class_stride != 1) { gather_row(n, x, logits.class_stride, copies); x = copies; }
+  if (p && probability.class_stride != 1) { gather_row(n, p, probability.class_stride, copies + step); p = copies + step; }
+  if (g && grad.class_stride != 1) g = copies + 2 * step;
+  if (h && hess.class_stride != 1) h = copies + 3 * step;
+  xent_row row = {x, p, target, scale, g, h};
+  double value = xent_contiguous_row(c, &row, work);
+  if (g != g_out) scatter_row(n, g, g_out, grad.class_stride);
+  if (h != h_out) scatter_row(n, h, h_out, hess.class_stride);
+  return value;
+}
+
+static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows logits, const int64_t *target,
+                                 fl_rows probability, const unsigned char *skip, const double *scale, double *value,
+                                 fl_rows grad, fl_rows hess, void *scratch) {
+  const xent c = make_xent(options);
+  xent_scratch *work = scratch;
+  real *copies = (real *)((char *)scratch + (sizeof(xent_scratch) + 63) / 64 * 64);
+  if (c.simple && !probability.data && !c.map.on && (c.classes <= TILE_LIMIT || logits.class_stride != 1)) {
+    for (fl_size i = 0; i < rows; i += TILE_ROWS)
+      xent_tile_rows(&c, i, rows - i < TILE_ROWS ? rows - i : TILE_ROWS, logits, target, scale, value, grad, hess, &work->tile);
+    return;
+  }
+  for (fl_size i = 0; i < rows; i++) {
+    fl_size y = probability.data ? 0 : (fl_size)target[i];
+    int ignored = probability.data ? skip && skip[i] : y < 0 || (c.simple && weight_of(&c, y) == 0.0);
+    if (ignored) {
+      real *g = row_at(grad, i), *h = row_at(hess, i);
+      for (fl_size j = 0; g && j < c.classes; j++) g[j * grad.class_stride] = R(0.0);
+      for (fl_size j = 0; h && j < c.classes; j++) h[j * hess.class_stride] = R(0.0);
+      value[i] = 0.0;
+    } else {
+      value[i] = xent_any_row(&c, i, logits, y, probability, scale ? scale[i] : 1.0, grad, hess, &work->row, copies);
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,307 @@
+/* Cross-entropy of one contiguous row: all options, any length. Not here: strides and tiles (softmax_xent.h).
+ *
+ * With a = the mapped logits (logit_map.h), p = softmax(a), u_c = w_c y'_c (class weight times smoothed target), U = sum u,
+ * L = log sum e^a, z' = z_loss times the row's weight:
+ *   value = sum u_c (L - a_c) + z' L^2,   da: U p - u + 2 z' L p,   da^2: U p (1 - p) + 2 z' (p^2 + L p (1 - p)).
+ * Confident rows keep their digits because one term is left out of the sum of exponentials, and put back by hand:
+ *   plain rows (integer target, no smoothing, no z-loss, no cap): the target y. With Sx = sum over j != y of e_j:
+ *     L - a_y = log1p(Sx / e_y) where y is the maximum, else (m - a_y) + log1p((S - e_m) / e_m); gradient at y: -Sx / S.
+ *   all others: the maximum k. L = m + log1p(Sx / e_k), value = U (L - m) + sum u_c (m - a_c) + z' L^2: no term is
+ *     negative; 1 - p_k = Sx / S.
+ * A term with u_c = 0 is 0 whatever a_c is. Weighted by 0, a plain row is an ignored row.
+ */
+#ifndef FASTLOSS_SOFTMAX_XENT_ROW_H
+#define FASTLOSS_SOFTMAX_XENT_ROW_H
+
+#include "logit_map.h"
+#include "softmax.h"
+#include "xent_options.h"
+
+typedef struct {
+  fl_size classes;
+  const real *weight;     /* per class, or NULL */
+  double onehot, spread;  /* 1 - label_smoothing, label_smoothing / classes */
+  double z_loss;
+  int smooth, simple;     /* simple: plain, if the target is an integer */
+  logit_map map;
+} xent;
+
+/* One row's arrays. probability NULL: integer target. g, h may be NULL, may be x. */
+typedef struct {
+  const real *x, *probability;
+  fl_size target;
+  double scale;
+  real *g, *h;
+} xent_row;
+
+/* Buffers of ROW_CHUNK elements. */
+typedef struct {
+  double term[ROW_CHUNK];
+  real e[ROW_CHUNK], high[ROW_CHUNK], low[ROW_CHUNK], u[ROW_CHUNK];
+} xent_work;
+
+static UNUSED xent make_xent(const fl_xent *o) {
+  double smoothing = (double)(real)o->label_smoothing;
+  xent c;
+  c.classes = o->classes;
+  c.weight = o->class_weight;
+  c.onehot = 1.0 - smoothing;
+  c.spread = smoothing / (double)o->classes;
+  c.z_loss = (double)(real)o->z_loss;
+  c.smooth = smoothing > 0.0;
+  c.map = make_logit_map(o->temperature, o->logit_softcap);
+  c.simple = !c.smooth && c.z_loss == 0.0 && !c.map.capped;
+  return c;
+}
+
+INLINE double weight_of(const xent *c, fl_size target) { return c->weight ? (double)c->weight[target] : 1.0; }
+INLINE fl_size chunk_length(fl_size n, fl_size start) { return n - start < ROW_CHUNK ? n - start : ROW_CHUNK; }
+
+/* ---- The algebra of a plain row, shared with the tiles ---- */
+
+/* L - a_y from rest = Sx, gap = m - a_y. */
+INLINE double plain_loss(double rest, double e_target, double e_max, double gap) {
+  double q = (gap == 0.0 ? rest : (rest - e_max) + e_target) / e_max;
+  return gap + log1p_ratio(q);
+}
+
+/* ---- Rows without a finite maximum ---- */
+
+/* u_c as in xent_targets(). */
+INLINE double infinite_u(const xent *c, const real *probability, fl_size stride, fl_size target, double total, fl_size i) {
+  double y = probability ? c->onehot * (double)probability[i * stride] + c->spread * total
+                         : (i == target ? c->onehot : 0.0) + c->spread;
+  return weight_of(c, i) * y;
+}
+
+/* A row whose one +inf is at class k: p is its one-hot; k < 0: no limit, NaN. The strides are those of the arrays. */
+static UNUSED double infinite_row(const xent *c, fl_size k, const real *probability, fl_size probability_stride,
+                                  fl_size target, double scale, real *g, fl_size g_stride, real *h, fl_size h_stride) {
+  double total = 0.0, others = 0.0, value = 0.0, z = c->z_loss * (probability ? 1.0 : weight_of(c, target));
+  if (k < 0) {
+    for (fl_size i = 0; i < c->classes; i++) {
+      if (g) g[i * g_stride] = REAL_NAN;
+      if (h) h[i * h_stride] = REAL_NAN;
+    }
+    return (double)NAN;
+  }
+  if (probability && c->smooth)
+    for (fl_size i = 0; i < c->classes; i++) total += (double)probability[i * probability_stride];
+  for (fl_size i = 0; i < c->classes; i++) {
+    double u = infinite_u(c, probability, probability_stride, target, total, i);
+    if (i != k) others += u;
+    if (i != k && u != 0.0) value += u * (double)INFINITY;
+  }
+  if (z > 0.0) value += (double)INFINITY;
+  for (fl_size i = 0; i < c->classes && g; i++) {
+    double u = infinite_u(c, probability, probability_stride, target, total, i);
+    double slope = i == k ? others + (z > 0.0 ? (double)INFINITY : 0.0) : 0.0 - u;
+    g[i * g_stride] = (real)(scale * c->map.slope * slope);
+    if (h) h[i * h_stride] = (real)(i == k ? scale * c->map.slope * c->map.slope * 2.0 * z : 0.0);
+  }
+  return value;
+}
+
+/* ---- Plain rows ---- */
+
+INLINE void hess_chunk(fl_size n, const real *e, real inverse, real slope, const real *g, real *h) {
+  VECTOR_LOOP
+  for (fl_size i = 0; i < n; i++) h[i] = g[i] * (R(1.0) - e[i] * inverse) * slope;
+}
+
+/* Exponentials of a chunk: of x, or of the mapped x. */
+INLINE void xent_exp_chunk(const xent *c, fl_size n, const real *x, row_shift s, real *e, xent_work *work) {
+  if (c->map.on) {
+    map_chunk(&c->map, n, x, work->high, work->low);
+    exp_low_chunk(n, work->high, work->low, s, e);
+  } else {
+    exp_chunk(n, x, s, e);
+  }
+}
+
+/* The sum over a row of exponentials, all finite, whose element `without` counts 0. */
+static UNUSED double sum_without(fl_size n, real *e, fl_size without) {
+  double hi = 0.0, lo = 0.0, part_hi, part_lo;
+  real kept = e[without];
+  e[without] = R(0.0);
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    sum_block(chunk_length(n, i), e + i, &part_hi, &part_lo);
+    pair_add(&hi, &lo, part_hi, part_lo);
+  }
+  e[without] = kept;
+  return hi + lo;
+}
+
+/* m: the largest logit, finite. */
+static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_work *work) {
+  const fl_size n = c->classes, y = row->target;
+  real m_low = R(0.0), y_low = R(0.0), at_y = row->x[y];
+  if (c->map.on) {
+    m = map_logit(&c->map, m, &m_low);
+    at_y = map_logit(&c->map, at_y, &y_low);
+  }
+  row_shift s = shift_of(m);
+  double hi = 0.0, lo = 0.0, part_hi, part_lo;
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    fl_size length = chunk_length(n, i);
+    real *e = row->g ? row->g + i : work->e;
+    xent_exp_chunk(c, length, row->x + i, s, e, work);
+    if (y >= i && y < i + length) e[y - i] = R(0.0);
+    sum_block(length, e, &part_hi, &part_lo);
+    pair_add(&hi, &lo, part_hi, part_lo);
+  }
+  real e_y = exp_shifted_low(at_y, y_low, s), e_m = exp_shifted_low(m, m_low, s);
+  double gap = ((double)m - (double)at_y) + ((double)m_low - (double)y_low);
+  double rest = hi + lo, weight = weight_of(c, y);
+  double value = weight * plain_loss(rest, (double)e_y, (double)e_m, gap);
+  if (!row->g) return value;
+
+  const softmax_sum sum = sum_with(hi, lo, (double)e_y);
+  const double scale = row->scale * weight * c->map.slope, factor = quotient(scale, sum);
+  if (!row->h) {
+    for (fl_size i = 0; i < n; i += ROW_CHUNK) scale_chunk(chunk_length(n, i), row->g + i, factor, row->g + i);
+  } else {
+    /* 1 - p cancels at the maximum, unless it is computed as the sum of the others */
+    double slope = c->map.slope, hess_y = quotient(scale * (double)e_y, sum) * quotient(rest, sum), hess_k = hess_y;
+    fl_size k = y;
+    if (e_y != e_m) {
+      k = row_find(n, row->g, e_m);
+      row->g[y] = e_y;
+      if (k < n) {
+        hess_k = quotient(scale * (double)e_m, sum) * quotient(sum_without(n, row->g, k), sum);
+      } else {
+        k = y; /* only in a row of NaN */
+      }
+    }
+    for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+      fl_size length = chunk_length(n, i);
+      real *e = work->e, *g = row->g + i;
+      memcpy(e, g, (size_t)length * sizeof(real));
+      scale_chunk(length, e, factor, g);
+      hess_chunk(length, e, (real)quotient(1.0, sum), (real)slope, g, row->h + i);
+    }
+    row->h[y] = (real)(slope * hess_y);
+    row->h[k] = (real)(slope * hess_k);
+  }
+  row->g[y] = (real)(0.0 - quotient(scale * rest, sum));
+  return value;
+}
+
+/* ---- Rows with any option ---- */
+
+/* u of a chunk that starts at class `start`; total: the sum of the row's probabilities. */
+static UNUSED void xent_targets(const xent *c, const xent_row *row, double total, fl_size start, fl_size n, real *u) {
+  const real *w = c->weight ? c->weight + start : NULL;
+  if (row->probability) {
+    const real *p = row->probability + start;
+    const real onehot = (real)c->onehot, spread = c->smooth ? (real)(c->spread * total) : R(0.0);
+    if (w) {
+      VECTOR_LOOP
+      for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread) * w[i];
+    } else {
+      VECTOR_LOOP
+      for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread);
+    }
+  } else {
+    const real spread = (real)c->spread;
+    const fl_size y = row->target;
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) u[i] = w ? spread * w[i] : spread;
+    if (y >= start && y < start + n) u[y - start] = (real)((c->onehot + c->spread) * weight_of(c, y));
+  }
+}
+
+static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xent_work *work) {
+  const fl_size n = c->classes, k = row_find(n, row->x, m);
+  const double z = c->z_loss * (row->probability ? 1.0 : weight_of(c, row->target));
+  double rest_hi = 0.0, rest_lo = 0.0, u_hi = 0.0, u_lo = 0.0, far_hi = 0.0, far_lo = 0.0, hi, lo, total = 0.0;
+  real m_low = R(0.0);
+  if (c->map.on) m = map_logit(&c->map, m, &m_low);
+  const double m_high = (double)m, m_rest = (double)m_low;
+  const row_shift s = shift_of(m);
+  if (row->probability && c->smooth) {
+    double total_lo = 0.0;
+    for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+      sum_block(chunk_length(n, i), row->probability + i, &hi, &lo);
+      pair_add(&total, &total_lo, hi, lo);
+    }
+    total = pair_value(total, total_lo);
+  }
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    fl_size length = chunk_length(n, i);
+    const real *x = row->x + i, *a = c->map.on ? work->high : x, *u = work->u, *a_low = work->low;
+    double *term = work->term;
+    xent_exp_chunk(c, length, x, s, work->e, work);
+    if (k >= i && k < i + length) work->e[k - i] = R(0.0);
+    sum_block(length, work->e, &hi, &lo);
+    pair_add(&rest_hi, &rest_lo, hi, lo);
+    xent_targets(c, row, total, i, length, work->u);
+    sum_block(length, u, &hi, &lo);
+    pair_add(&u_hi, &u_lo, hi, lo);
+    if (c->map.on) {
+      VECTOR_LOOP
+      for (fl_size j = 0; j < length; j++) {
+        double far = (double)u[j] * ((m_high - (double)a[j]) + (m_rest - (double)a_low[j]));
+        term[j] = u[j] == R(0.0) ? 0.0 : far;
+      }
+    } else {
+      VECTOR_LOOP
+      for (fl_size j = 0; j < length; j++) {
+        double far = (double)u[j] * (m_high - (double)a[j]);
+        term[j] = u[j] == R(0.0) ? 0.0 : far;
+      }
+    }
+    sum_doubles(length, term, &hi, &lo);
+    pair_add(&far_hi, &far_lo, hi, lo);
+    /* with a cap, x is needed once more, and g may be x: the exponentials are then computed again */
+    if (row->g && !c->map.capped) memcpy(row->g + i, work->e, (size_t)length * sizeof(real));
+  }
+  const double e_k = (double)exp_shifted_low(m, m_low, s), rest = rest_hi + rest_lo;
+  const double above = log1p_ratio(rest / e_k), lse = m_high + (m_rest + above), mass = pair_value(u_hi, u_lo);
+  const double value = (mass * above + pair_value(far_hi, far_lo)) + z * lse * lse;
+  if (!row->g) return value;
+
+  const double slope = c->map.slope, scale = row->scale * slope, z_slope = 2.0 * z * lse, pull = mass + z_slope;
+  const softmax_sum sum = sum_with(rest_hi, rest_lo, e_k);
+  const double p_k = quotient(e_k, sum), q_k = quotient(rest, sum);
+  const real factor = (real)quotient(pull * scale, sum), inverse = (real)quotient(1.0, sum), f = (real)scale, f2 = (real)slope;
+  const real squared = (real)(2.0 * z * scale);
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    fl_size length = chunk_length(n, i);
+    const real *x = row->x + i, *u = work->u;
+    real *e = c->map.capped ? work->e : row->g + i, *g = work->high, *h = row->h ? work->low : NULL;
+    if (c->map.capped) xent_exp_chunk(c, length, x, s, e, work);
+    xent_targets(c, row, total, i, length, work->u);
+    if (h) {
+      VECTOR_LOOP
+      for (fl_size j = 0; j < length; j++) {
+        real p = e[j] * inverse;
+        h[j] = fma_(e[j] * factor, R(1.0) - p, squared * p * p) * f2;
+      }
+    }
+    VECTOR_LOOP
+    for (fl_size j = 0; j < length; j++) g[j] = fma_(e[j], factor, R(0.0) - u[j] * f);
+    if (k >= i && k < i + length) {
+      double u_k = (double)u[k - i], others = (u_hi - u_k) + u_lo;
+      g[k - i] = (real)(scale * ((z_slope + others) * p_k - u_k * q_k));
+      if (h) h[k - i] = (real)(scale * slope * (pull * p_k * q_k + 2.0 * z * p_k * p_k));
+    }
+    if (c->map.capped) map_derivatives_chunk(&c->map, length, x, g, h);
+    memcpy(row->g + i, g, (size_t)length * sizeof(real));
+    if (h) memcpy(row->h + i, h, (size_t)length * sizeof(real));
+  }
+  return value;
+}
+
+/* ---- Any row ---- */
+
+static UNUSED double xent_contiguous_row(const xent *c, const xent_row *row, xent_work *work) {
+  real m = row_max(c->classes, row->x);
+  if (!(abs_(m) <= REAL_MAX)) {
+    fl_size k = single_infinity(c->classes, row->x, 1);
+    return infinite_row(c, k, row->probability, 1, row->target, row->scale, row->g, 1, row->h, 1);
+  }
+  return c->simple && !row->probability ? plain_row(c, row, m, work) : weighted_row(c, row, m, work);
+}
+
+#endif

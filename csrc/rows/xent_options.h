@@ -1,0 +1,49 @@
+/* What the row kernels are called with, and their table: plain C types, no `real`, no formulas. */
+#ifndef FASTLOSS_XENT_OPTIONS_H
+#define FASTLOSS_XENT_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t fl_size;
+
+/* Options of cross-entropy, the same for all rows of a call. Class weights are reals: one per class, or NULL. */
+typedef struct fl_xent {
+  fl_size classes;
+  double label_smoothing; /* in [0, 1]; 0: off */
+  double temperature;     /* > 0; 1: off */
+  double logit_softcap;   /* > 0; 0: off */
+  double z_loss;          /* >= 0; 0: off */
+  const void *class_weight;
+} fl_xent;
+
+/* Rows of reals: element (i, c) is data[i * row_stride + c * class_stride], strides in elements, of any sign.
+ * data NULL: absent. */
+typedef struct fl_rows {
+  void *data;
+  fl_size row_stride, class_stride;
+} fl_rows;
+
+/* The bits of a row's results depend on that row, the options and whether the class axis of `logits` is contiguous
+ * (class_stride 1): not on the other rows of a call, on their number, on which outputs are present, on the outputs'
+ * strides or on an output being the logits themselves. Rows are independent, so any cut into calls is right. */
+typedef struct fl_row_kernels {
+  /* Bytes of scratch that cross_entropy() needs, aligned to 64; one scratch per thread. */
+  size_t (*cross_entropy_scratch)(const fl_xent *options);
+  /* target[i]: class index in [0, classes), or negative for a row that is ignored; NULL where `probability` is given.
+   * With probabilities a row is ignored where skip[i] is not 0 (skip may be NULL; not read with integer targets).
+    * scale[i] (scale NULL: 1) multiplies the row's gradient and Hessian. value[i]: the row's loss, class weight and z-loss included,
+   * scale not. Ignored rows are not read: value, gradient and Hessian are 0. grad may be NULL where hess is.
+   * grad or hess may be the logits' own memory (with the same strides). */
+  void (*cross_entropy)(const fl_xent *options, fl_size rows, fl_rows logits, const int64_t *target,
+                        fl_rows probability, const unsigned char *skip, const double *scale, double *value,
+                        fl_rows grad, fl_rows hess, void *scratch);
+  /* Bytes of scratch for the three activations. */
+  size_t (*softmax_scratch)(fl_size classes);
+  /* out may be the logits' own memory. */
+  void (*softmax)(fl_size classes, fl_size rows, fl_rows logits, fl_rows out, void *scratch);
+  void (*log_softmax)(fl_size classes, fl_size rows, fl_rows logits, fl_rows out, void *scratch);
+  void (*logsumexp)(fl_size classes, fl_size rows, fl_rows logits, double *value, void *scratch);
+} fl_row_kernels;
+
+#endif
