@@ -1,0 +1,41 @@
+"""The NumPy float64 twin of fastloss: every public loss and activation, slow and obviously correct.
+
+The oracle of the tests and the textbook of the reader; written from the formulas, not from the
+kernels. Differentially private functions have theirs in ``fastloss.reference.privacy``.
+"""
+
+from ._reduce import Evaluation, ReferenceLoss, Terms
+from .activations import log_sigmoid, log_softmax, logsumexp, sigmoid, softmax, softplus
+from .binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_loss,
+    log_loss,
+    squared_hinge_loss,
+)
+from .multiclass import cross_entropy
+from .regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
+
+__all__ = [
+    "Evaluation",
+    "ReferenceLoss",
+    "Terms",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "half_mse_loss",
+    "hinge_loss",
+    "huber_loss",
+    "l1_loss",
+    "log_loss",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "mae_loss",
+    "mse_loss",
+    "sigmoid",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "squared_hinge_loss",
+]
