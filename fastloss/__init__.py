@@ -1,0 +1,57 @@
+"""fastloss: fused, numerically exact loss and differential-privacy kernels for NumPy arrays on the CPU.
+
+Every loss is a callable object with ``value_and_grad``, ``value_grad_hess`` and ``denominator``;
+arrays are positional, everything else is a keyword.
+
+>>> import fastloss as fl
+>>> value, grad = fl.cross_entropy.value_and_grad([[2.0, 0.0]], [0])
+"""
+
+from fastloss import reference
+from fastloss._backend import MismatchError
+from fastloss._config import show_config
+from fastloss._settings import backend, get_backend, set_backend
+from fastloss._threads import get_num_threads, num_threads, set_num_threads
+from fastloss._version import __version__
+from fastloss.activations import log_sigmoid, log_softmax, logsumexp, sigmoid, softmax, softplus
+from fastloss.binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    hinge_loss,
+    log_loss,
+    squared_hinge_loss,
+)
+from fastloss.multiclass import cross_entropy
+from fastloss.regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
+
+__all__ = [
+    "MismatchError",
+    "__version__",
+    "backend",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "get_backend",
+    "get_num_threads",
+    "half_mse_loss",
+    "hinge_loss",
+    "huber_loss",
+    "l1_loss",
+    "log_loss",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "mae_loss",
+    "mse_loss",
+    "num_threads",
+    "privacy",
+    "reference",
+    "set_backend",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "squared_hinge_loss",
+]

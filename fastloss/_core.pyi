@@ -1,0 +1,74 @@
+# What the Python layer calls of the compiled module; not public.
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+class PointwiseKernel:
+    index: int
+    def __init__(
+        self,
+        name: str,
+        parameters: tuple[Any, ...],
+        check: Callable[[tuple[Any, ...]], tuple[float, ...]] | None,
+        x_domain: str,
+        target_domain: str,
+        has_aux: bool,
+        work: float,
+    ) -> None: ...
+    def run(
+        self,
+        is_double: bool,
+        parameters: tuple[float, ...],
+        constant_aux: float,
+        scale: float,
+        inputs: Sequence[Array | None],
+        outputs: Sequence[Array | None],
+        check_first: bool,
+    ) -> tuple[int, float]: ...
+    def quick(
+        self,
+        want: int,
+        x: object,
+        target: object,
+        parameters: tuple[Any, ...],
+        mean: bool,
+        grad: object,
+        hess: object,
+    ) -> Any: ...
+
+def weight_total(weight: Array, is_double: bool) -> tuple[bool, float]: ...
+def elementwise(index: int, x: Array, y: Array) -> None: ...
+def names_of_pointwise() -> dict[str, int]: ...
+def names_of_unary() -> dict[str, int]: ...
+def check_labels(
+    target: Array, classes: int, ignore_index: int | None, class_weight: Array | None, sample_weight: Array | None
+) -> tuple[int, float]: ...
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    soft: bool,
+    options: dict[str, float],
+    class_weight: Array | None,
+    ignore_index: int | None,
+    sample_weight: Array | None,
+    upstream: Array | None,
+    scale: float,
+    grad: Array | None,
+    hess: Array | None,
+    unreduced: Array | None,
+) -> float: ...
+def softmax_rows(which: int, logits: Array, out: Array | None, values: Array | None) -> None: ...
+def set_process_threads(n: int) -> None: ...
+def enter_threads(n: int) -> Token[int | None]: ...
+def exit_threads(token: Token[int | None]) -> None: ...
+def current_threads() -> int: ...
+def openmp_version() -> int: ...
+def compiler() -> str: ...
+def isa_names() -> dict[str, tuple[bool, bool]]: ...
+def isa_selected() -> str: ...
+def isa_select(name: str) -> None: ...
+def isa_best() -> str: ...

@@ -1,0 +1,31 @@
+# distutils: language = c
+"""The one extension module: drivers over the C kernels of csrc/.
+
+Shapes, strides, blocks, threads and the order in which partial sums are added live here; no
+formula does (those are in csrc/), and no argument error text (that is fastloss/_arguments.py).
+Arrays of any layout are taken through the buffer protocol once and described to C as operands;
+everything with a fixed shape (rows, slots, norms) is a typed memoryview.
+"""
+
+from contextvars import ContextVar
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cython.parallel cimport prange, threadid
+from libc.math cimport NAN
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+
+import os
+
+import numpy as np
+
+include "_kernels.pxi"
+include "_threads.pxi"
+include "_pointwise.pxi"
+include "_rows.pxi"

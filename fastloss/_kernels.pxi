@@ -1,0 +1,90 @@
+# The C side, declared: csrc/fastloss.h, operand.h and threads.h. Included in _core.pyx.
+
+cdef extern from "fastloss.h" nogil:
+    ctypedef Py_ssize_t fl_size
+    ctypedef struct fl_xent:
+        fl_size classes
+        double label_smoothing
+        double temperature
+        double logit_softcap
+        double z_loss
+        const void *class_weight
+    ctypedef struct fl_rows:
+        void *data
+        fl_size row_stride
+        fl_size class_stride
+    ctypedef struct fl_row_kernels:
+        size_t (*cross_entropy_scratch)(const fl_xent *) noexcept nogil
+        void (*cross_entropy)(const fl_xent *, fl_size, fl_rows, const int64_t *, fl_rows, const unsigned char *,
+                              const double *, double *, fl_rows, fl_rows, void *) noexcept nogil
+        size_t (*softmax_scratch)(fl_size) noexcept nogil
+        void (*softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
+        void (*log_softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
+        void (*logsumexp)(fl_size, fl_size, fl_rows, double *, void *) noexcept nogil
+    ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
+                               void *, void *) noexcept nogil
+    ctypedef void fl_unary(fl_size, const void *, void *) noexcept nogil
+    ctypedef struct fl_kernels:
+        int bits
+        fl_pointwise **pointwise
+        fl_unary **unary
+        void (*load)(int, fl_size, const char *, fl_size, void *) noexcept nogil
+        void (*store)(fl_size, const void *, char *, fl_size) noexcept nogil
+        void (*sum)(fl_size, const void *, double *, double *) noexcept nogil
+        int (*check)(int, fl_size, const void *) noexcept nogil
+        int (*check_weight)(fl_size, const void *) noexcept nogil
+        void (*weigh)(fl_size, const void *, const void *, void *, void *, void *) noexcept nogil
+        void (*fill)(fl_size, double, void *) noexcept nogil
+        fl_row_kernels rows
+    enum:
+        FL_BLOCK
+        FL_PARAMETERS
+        FL_F32
+        FL_F64
+        FL_I8
+        FL_I16
+        FL_I32
+        FL_I64
+        FL_U8
+        FL_U16
+        FL_U32
+        FL_U64
+        FL_BOOL
+        FL_ANY
+        FL_UNIT_INTERVAL
+        FL_SIGN
+    const char **fl_pointwise_names
+    const char **fl_unary_names
+    const char *fl_isa_name(int)
+    int fl_isa_compiled(int)
+    int fl_isa_supported(int)
+    int fl_isa_select(int)
+    int fl_isa_selected()
+    const fl_kernels *fl_table(int)
+
+cdef extern from "operand.h" nogil:
+    enum:
+        FL_MAX_DIMS
+    ctypedef struct fl_operand:
+        char *data
+        int type
+        int direct
+        int ndim
+        fl_size *shape
+        fl_size *stride
+    void fl_operand_finish(fl_operand *, int)
+    const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
+    void *fl_operand_target(const fl_operand *, fl_size, void *)
+    void fl_operand_write(const fl_operand *, const fl_kernels *, fl_size, fl_size, const void *)
+
+cdef extern from "labels.h" nogil:
+    fl_size fl_load_labels(int, fl_size, const char *, fl_size, int, int64_t, fl_size, int64_t *)
+
+cdef extern from "threads.h" nogil:
+    void fl_threads_init()
+    int fl_openmp_version()
+    int fl_parallel_enter()
+    void fl_parallel_leave()
+
+cdef extern from *:
+    const char *FASTLOSS_COMPILER
