@@ -13,7 +13,7 @@ class PointwiseKernel:
         self,
         name: str,
         parameters: tuple[Any, ...],
-        check: Callable[[tuple[Any, ...]], tuple[float, ...]] | None,
+        check: Callable[[tuple[Any, ...]], tuple[float, ...]],
         x_domain: str,
         target_domain: str,
         has_aux: bool,
@@ -61,6 +61,7 @@ def cross_entropy(
     hess: Array | None,
     unreduced: Array | None,
 ) -> float: ...
+def quick_cross_entropy(want: int, x: object, target: object, ignore_index: object, mean: bool, grad: object) -> Any: ...
 def softmax_rows(which: int, logits: Array, out: Array | None, values: Array | None) -> None: ...
 def set_process_threads(n: int) -> None: ...
 def enter_threads(n: int) -> Token[int | None]: ...

@@ -13,6 +13,7 @@ from cpython.buffer cimport (
     PyBUF_FORMAT,
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
+    PyBuffer_IsContiguous,
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
@@ -27,5 +28,9 @@ import numpy as np
 
 include "_kernels.pxi"
 include "_threads.pxi"
+include "_operands.pxi"
 include "_pointwise.pxi"
+include "_elementwise.pxi"
 include "_rows.pxi"
+include "_cross_entropy.pxi"
+include "_softmax.pxi"

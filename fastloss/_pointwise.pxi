@@ -1,8 +1,4 @@
-# Pointwise losses and elementwise functions: blocks over operands of any layout. Included in _core.pyx.
-
-cdef enum:
-    X, TARGET, AUX, WEIGHT, UPSTREAM, INPUTS  # operands that are read
-    VALUE = INPUTS, GRAD, HESS, OPERANDS      # operands that are written
+# Pointwise losses: blocks over operands of any layout. Included in _core.pyx.
 
 # What run_block() found; the Python layer looks again and names the element.
 cdef enum:
@@ -21,76 +17,6 @@ cdef struct Job:
     bint has_aux
     Py_ssize_t size
     Py_ssize_t unit  # blocks per slot
-
-
-cdef class Buffers:
-    """The buffers of one call, released together."""
-    cdef Py_buffer buffer[OPERANDS]
-    cdef int count
-
-    def __cinit__(self):
-        self.count = 0
-
-    def __dealloc__(self):
-        for k in range(self.count):
-            PyBuffer_Release(&self.buffer[k])
-
-    cdef int describe(self, object array, fl_operand *operand, int bits, bint writable) except -1:
-        """Describes an array as an operand; None becomes an absent one."""
-        cdef Py_buffer *b = &self.buffer[self.count]
-        cdef int k
-        if array is None:
-            operand.data = NULL
-            return 0
-        PyObject_GetBuffer(array, b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-        self.count += 1
-        operand.type = type_of(b)
-        if operand.type < 0:
-            raise TypeError(f"no kernel reads elements of format {b.format.decode()!r}")
-        operand.data = <char *>b.buf
-        operand.ndim = b.ndim
-        for k in range(b.ndim):
-            operand.shape[k] = b.shape[k]
-            operand.stride[k] = b.strides[k]
-        fl_operand_finish(operand, bits)
-        return 0
-
-
-cdef int type_of(const Py_buffer *b) noexcept nogil:
-    """The element type of a native buffer, -1 if there is none. A prefix tells of alignment only."""
-    cdef const char *f = b.format
-    cdef char c
-    if f == NULL:
-        return FL_U8
-    while f[0] == c'=' or f[0] == c'@' or f[0] == c'^' or f[0] == c'<':
-        f += 1
-    if f[0] == 0 or f[1] != 0:
-        return -1
-    c = f[0]
-    if c == c'f':
-        return FL_F32
-    if c == c'd':
-        return FL_F64
-    if c == c'?':
-        return FL_BOOL
-    if c == c'b' or c == c'h' or c == c'i' or c == c'l' or c == c'q':
-        return FL_I8 if b.itemsize == 1 else FL_I16 if b.itemsize == 2 else FL_I32 if b.itemsize == 4 else FL_I64
-    if c == c'B' or c == c'H' or c == c'I' or c == c'L' or c == c'Q':
-        return FL_U8 if b.itemsize == 1 else FL_U16 if b.itemsize == 2 else FL_U32 if b.itemsize == 4 else FL_U64
-    return -1
-
-
-cdef inline void add_pair(double *hi, double *lo, double more_hi, double more_lo) noexcept nogil:
-    """(hi, lo) += (more_hi, more_lo), the rounding error of the sum going to lo (2Sum)."""
-    cdef double s = hi[0] + more_hi
-    cdef double b = s - hi[0]
-    lo[0] += ((hi[0] - (s - b)) + (more_hi - b)) + more_lo
-    hi[0] = s
-
-
-cdef inline double pair_value(double hi, double lo) noexcept nogil:
-    """hi + lo; the compensation of a sum that is infinite or NaN is NaN, and dropped."""
-    return hi + lo if hi - hi == 0 else hi
 
 
 cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, double *lo) noexcept nogil:
@@ -215,15 +141,15 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
 cdef class PointwiseKernel:
     """One pointwise loss: its C body and what a driver must know of it.
 
-    ``parameters`` are the defaults of its scalar parameters, ``check`` turns a tuple of given ones
-    into floats or raises; ``work`` is its cost in nanoseconds an element on one thread, value and
+    ``parameters`` are the defaults of its parameters (the first may be an array: the body's aux),
+    ``check`` turns a tuple of given scalar ones into floats or raises; ``work`` is its cost in nanoseconds an element on one thread, value and
     gradient (it decides where a second thread pays)."""
 
     cdef readonly int index
     cdef int x_domain, target_domain
     cdef bint has_aux
     cdef double work
-    cdef tuple parameters
+    cdef tuple parameters, numbers
     cdef object check
 
     def __init__(self, name, tuple parameters, check, x_domain, target_domain, bint has_aux, double work):
@@ -231,6 +157,7 @@ cdef class PointwiseKernel:
         self.index = names_of_pointwise()[name]
         self.parameters = parameters
         self.check = check
+        self.numbers = parameters[1:] if has_aux else parameters
         self.x_domain = domains[x_domain]
         self.target_domain = domains[target_domain]
         self.has_aux = has_aux
@@ -248,6 +175,15 @@ cdef class PointwiseKernel:
         job.target_domain = self.target_domain
         job.has_aux = self.has_aux
         return 0
+
+    cdef tuple numbers_of(self, tuple parameters):
+        """The scalar parameters as floats; None where an array parameter is given."""
+        cdef Py_ssize_t k
+        for k in range(len(parameters)):
+            given, default = parameters[k], self.parameters[k]
+            if given is not default and not (type(given) is float and given == default):
+                return None if self.has_aux else self.check(parameters)
+        return self.numbers
 
     def run(self, bint is_double, tuple parameters, double constant_aux, double scale, inputs, outputs,
             bint check_first):
@@ -280,8 +216,9 @@ cdef class PointwiseKernel:
             return None
         if (grad is not None and type(grad) is not ndarray) or (hess is not None and type(hess) is not ndarray):
             return None
-        if parameters != self.parameters:
-            parameters = self.check(parameters)
+        parameters = self.numbers_of(parameters)
+        if parameters is None:
+            return None
         buffers = Buffers()
         if want >= 1 and grad is None:
             grad = empty_like(x)
@@ -337,33 +274,6 @@ cdef class PointwiseKernel:
         return (total, grad) if want == 1 else (total, grad, hess)
 
 
-cdef inline void direct(fl_operand *operand, const Py_buffer *b, int bits) noexcept nogil:
-    operand.data = <char *>b.buf
-    operand.type = FL_F64 if bits == 64 else FL_F32
-    operand.direct = 1
-
-
-cdef inline bint is_plain(const Py_buffer *b, const Py_buffer *like, int bits) noexcept nogil:
-    """Native, aligned, C-contiguous, and of the same type and shape."""
-    cdef Py_ssize_t stride = bits // 8
-    cdef int k
-    if b.format[0] != like.format[0] or b.format[1] != 0 or b.ndim != like.ndim or <uintptr_t>b.buf % (bits // 8):
-        return False
-    for k in range(b.ndim - 1, -1, -1):
-        if b.shape[k] != like.shape[k] or (b.shape[k] != 1 and b.strides[k] != stride):
-            return False
-        stride *= b.shape[k]
-    return True
-
-
-cdef inline bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept nogil:
-    return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
-
-
-cdef object ndarray = np.ndarray
-cdef object empty_like = np.empty_like
-
-
 def weight_total(weight, bint is_double):
     """(all finite and >= 0 once rounded to the computing type, their sum), of any layout."""
     cdef fl_operand operand
@@ -388,56 +298,11 @@ def weight_total(weight, bint is_double):
     return good, pair_value(hi, lo)
 
 
-def elementwise(int index, x, y):
-    """y = f(x) for any layouts of one real type and shape; y may be x's own buffer."""
-    cdef fl_operand read, written
-    cdef Buffers buffers = Buffers()
-    cdef bint is_double = x.dtype.itemsize == 8
-    cdef const fl_kernels *kernels = table_of(is_double)
-    cdef Py_ssize_t size = x.size
-    cdef Py_ssize_t block, blocks = (size + FL_BLOCK - 1) // FL_BLOCK
-    cdef int threads
-    if size == 0:
-        return
-    buffers.describe(x, &read, kernels.bits, False)
-    buffers.describe(y, &written, kernels.bits, True)
-    threads = threads_acquire(1.0 * size) if blocks > 1 else 1
-    with nogil:
-        if threads > 1:
-            for block in prange(blocks, num_threads=threads, schedule="static"):
-                unary_block(kernels, index, &read, &written, block, size)
-        else:
-            for block in range(blocks):
-                unary_block(kernels, index, &read, &written, block, size)
-    threads_release(threads)
-
-
-cdef void unary_block(const fl_kernels *kernels, int index, const fl_operand *read, const fl_operand *written,
-                      Py_ssize_t block, Py_ssize_t size) noexcept nogil:
-    cdef double gathered[FL_BLOCK]
-    cdef double result[FL_BLOCK]
-    cdef Py_ssize_t start = block * FL_BLOCK
-    cdef Py_ssize_t n = min(size - start, <Py_ssize_t>FL_BLOCK)
-    cdef void *to = fl_operand_target(written, start, result)
-    kernels.unary[index](n, fl_operand_read(read, kernels, start, n, gathered), to)
-    fl_operand_write(written, kernels, start, n, to)
-
-
 def names_of_pointwise():
     """Kernel number of every pointwise loss."""
     cdef int k = 0
     names = {}
     while fl_pointwise_names[k] != NULL:
         names[fl_pointwise_names[k].decode()] = k
-        k += 1
-    return names
-
-
-def names_of_unary():
-    """Kernel number of every elementwise function."""
-    cdef int k = 0
-    names = {}
-    while fl_unary_names[k] != NULL:
-        names[fl_unary_names[k].decode()] = k
         k += 1
     return names

@@ -60,7 +60,7 @@ def pointwise_loss(
             "_kernel": _core.PointwiseKernel(
                 name,
                 defaults,
-                None if array_parameter else check,
+                check,
                 prediction_domain,
                 target_domain,
                 array_parameter is not None,

@@ -21,7 +21,7 @@ UNKNOWN_CLASSES = 2**62
 
 def rowwise_loss(function: Callable[..., Any]) -> Any:
     """Declare a loss of rows of logits with integer or probability targets."""
-    names = list(inspect.signature(function).parameters)[2:]
+    parameters = list(inspect.signature(function).parameters.values())[2:]
     return make_loss(
         function,
         arrays=2,
@@ -29,7 +29,11 @@ def rowwise_loss(function: Callable[..., Any]) -> Any:
         denominator_of="target, /, *, class_weight=None, ignore_index=-100, axis=-1, sample_weight=None",
         evaluate=evaluate,
         denominator=denominator,
-        attributes={"_parameter_names": names, "kind": "rowwise"},
+        attributes={
+            "_parameter_names": [p.name for p in parameters],
+            "_plain": tuple(p.default for p in parameters[2:]),  # all options but class_weight and ignore_index off
+            "kind": "rowwise",
+        },
         unreduced="an array of the prediction's shape without the class axis",
     )
 
@@ -155,6 +159,14 @@ def _options(values: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def _is_plain(parameters: tuple[Any, ...], plain: tuple[Any, ...]) -> bool:
+    """Whether all options are at their defaults, which switch them off."""
+    try:
+        return parameters[2:] == plain
+    except ValueError:  # an array where a number belongs: the general path says so
+        return False
+
+
 def evaluate(
     loss: Any,
     want: int,
@@ -169,7 +181,40 @@ def evaluate(
     grad_out: object,
     hess_out: object,
 ) -> Any:
-    """What the entry points of a row loss call; ``want`` is 0, 1 or 2 derivatives. Checks all, then computes."""
+    """What the entry points of a row loss call; ``want`` is 0, 1 or 2 derivatives."""
+    if (
+        want < 2
+        and sample_weight is None
+        and denominator is None
+        and grad_output is None
+        and out is None
+        and parameters[0] is None
+        and _is_plain(parameters, loss._plain)
+        and (reduction == "mean" or reduction == "sum")
+        and _settings.get_backend() == "native"
+    ):
+        result = _core.quick_cross_entropy(want, logits, target, parameters[1], reduction == "mean", grad_out)
+        if result is not None:
+            return result
+    return general(
+        loss, want, logits, target, parameters, sample_weight, reduction, denominator, grad_output,
+        (out, grad_out, hess_out),
+    )  # fmt: skip
+
+
+def general(
+    loss: Any,
+    want: int,
+    logits: object,
+    target: object,
+    parameters: tuple[Any, ...],
+    sample_weight: object,
+    reduction: str,
+    denominator: object,
+    grad_output: object,
+    outputs: tuple[object, object, object],
+) -> Any:
+    """Any combination of options, layouts and types; every check comes before the first write."""
     values = dict(zip(loss._parameter_names, parameters, strict=True))
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
@@ -198,7 +243,7 @@ def evaluate(
 
     inputs = arguments.named_arrays(logits=logits, target=target, sample_weight=sample_weight, grad_output=grad_output,
                                     class_weight=values["class_weight"])  # fmt: skip
-    results = arguments.check_outputs((out, grad_out, hess_out), want, reduction, (rows, shape, shape), result_type, inputs)
+    results = arguments.check_outputs(outputs, want, reduction, (rows, shape, shape), result_type, inputs)
 
     divisor = 1.0
     if reduction == "mean":

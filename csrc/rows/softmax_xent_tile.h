@@ -15,7 +15,7 @@ typedef struct {
   real at_target[TILE_ROWS], e_target[TILE_ROWS], e_max[TILE_ROWS], factor[TILE_ROWS], first[TILE_ROWS], inverse[TILE_ROWS];
   real grad_target[TILE_ROWS], hess_target[TILE_ROWS], hess_max[TILE_ROWS];
   double weight[TILE_ROWS], scale[TILE_ROWS], value[TILE_ROWS], wide_factor[TILE_ROWS];
-  softmax_sum sum[TILE_ROWS];
+  double sum_hi[TILE_ROWS], sum_lo[TILE_ROWS];
 } xent_tile;
 
 /* The rows' targets; which rows are read at all. */
@@ -28,7 +28,6 @@ static UNUSED void xent_tile_targets(const xent *c, xent_tile *w, const int64_t 
   for (int l = 0; l < TILE_ROWS; l++) ignored |= w->target[l];
   for (int l = 0; l < TILE_ROWS; l++) w->weight[l] = 1.0;
   memset(t->dead, 0, sizeof t->dead);
-  memset(w->limit, 0, sizeof w->limit);
   t->any_dead = 0;
   if (ignored < 0 || c->weight) {
     for (int l = 0; l < TILE_ROWS; l++) {
@@ -45,6 +44,7 @@ static UNUSED void xent_tile_targets(const xent *c, xent_tile *w, const int64_t 
 /* Rows without a finite maximum leave the tile: they are finished alone at the end, from what is found out here. */
 static UNUSED void xent_tile_limits(const xent *c, xent_tile *w, const real *x, fl_rows logits) {
   softmax_tile *t = &w->tile;
+  memset(w->limit, 0, sizeof w->limit);
   for (fl_size l = 0; l < TILE_ROWS; l++) {
     if (t->dead[l] || abs_(t->max[l]) <= REAL_MAX) continue;
     const real *row = x + (l < t->rows ? l : t->rows - 1) * logits.row_stride;
@@ -58,13 +58,20 @@ static UNUSED void xent_tile_limits(const xent *c, xent_tile *w, const real *x, 
 
 /* Elements at[l] of the piece that starts at class `start`, where they lie in it: read into old, replaced by new.
  * Either may be NULL. */
-INLINE void xent_tile_swap(xent_tile *w, fl_size start, fl_size n, const fl_size *at, real *old, const real *new_) {
+INLINE void xent_tile_swap_if(int everywhere, xent_tile *w, fl_size start, fl_size n, const fl_size *at, real *old,
+                              const real *new_) {
   for (int l = 0; l < TILE_ROWS; l++) {
     fl_size i = at[l] - start;
-    if (i < 0 || i >= n) continue;
+    if (!everywhere && (i < 0 || i >= n)) continue;
     if (old) old[l] = w->piece[i * TILE_ROWS + l];
     if (new_) w->piece[i * TILE_ROWS + l] = new_[l];
   }
+}
+
+/* `whole`: the piece holds all classes, and at[] only valid ones, so nothing is tested. */
+INLINE void xent_tile_swap(int whole, xent_tile *w, fl_size start, fl_size n, const fl_size *at, real *old, const real *new_) {
+  if (whole) xent_tile_swap_if(1, w, 0, n, at, old, new_);
+  else xent_tile_swap_if(0, w, start, n, at, old, new_);
 }
 
 /* Values, and what the gradients need. */
@@ -81,7 +88,8 @@ static UNUSED void xent_tile_values(xent_tile *w) {
     w->inverse[l] = (real)quotient(1.0, sum);
     w->grad_target[l] = (real)(0.0 - quotient(scale * rest, sum));
     w->hess_target[l] = (real)(quotient(scale * e_y, sum) * quotient(rest, sum));
-    w->sum[l] = sum;
+    w->sum_hi[l] = sum.hi;
+    w->sum_lo[l] = sum.lo;
   }
   for (int l = 0; t->any_dead && l < TILE_ROWS; l++) {
     if (!t->dead[l]) continue;
@@ -105,30 +113,32 @@ static UNUSED void xent_tile_values(xent_tile *w) {
 static UNUSED void xent_tile_maxima(const xent *c, xent_tile *w, const real *g, fl_rows grad) {
   softmax_tile *t = &w->tile;
   const fl_size classes = c->classes;
-  real zero[TILE_ROWS] = {R(0.0)};
+  const int whole = classes <= TILE_CLASSES;
+  const real zero[TILE_ROWS] = {R(0.0)};
   memset(t->hi, 0, sizeof t->hi);
   memset(t->lo, 0, sizeof t->lo);
   for (int l = 0; l < TILE_ROWS; l++) w->at_max[l] = w->e_target[l] == w->e_max[l] ? w->target[l] : -1;
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s), at[TILE_ROWS];
-    if (classes > TILE_CLASSES) tile_load(t, n, g + s * grad.class_stride, grad.row_stride, grad.class_stride, w->piece);
-    xent_tile_swap(w, s, n, w->target, NULL, w->e_target);
+    if (!whole) tile_load(t, n, g + s * grad.class_stride, grad.row_stride, grad.class_stride, w->piece);
+    xent_tile_swap(whole, w, s, n, w->target, NULL, w->e_target);
     for (int l = 0; l < TILE_ROWS; l++) at[l] = -1;
     tile_find(s, n, w->piece, w->e_max, at);
     for (int l = 0; l < TILE_ROWS; l++) w->at_max[l] = w->at_max[l] < 0 ? at[l] : w->at_max[l];
-    xent_tile_swap(w, s, n, w->at_max, NULL, zero);
+    xent_tile_swap(0, w, s, n, w->at_max, NULL, zero);
     tile_sum(t, n, w->piece);
-    xent_tile_swap(w, s, n, w->at_max, NULL, w->e_max);
+    xent_tile_swap(0, w, s, n, w->at_max, NULL, w->e_max);
   }
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
-    double scale = w->scale[l] * w->weight[l];
-    w->hess_max[l] = (real)(quotient(scale * (double)w->e_max[l], w->sum[l]) * quotient(t->hi[l] + t->lo[l], w->sum[l]));
+    softmax_sum sum = sum_with(w->sum_hi[l], w->sum_lo[l], 0.0);
+    double top = w->scale[l] * w->weight[l] * (double)w->e_max[l];
+    w->hess_max[l] = (real)(quotient(top, sum) * quotient(t->hi[l] + t->lo[l], sum));
   }
 }
 
 /* Gradients (and Hessians) of one piece of exponentials, in place. */
-static UNUSED void xent_tile_derivatives(xent_tile *w, fl_size start, fl_size n, int hess) {
+static UNUSED void xent_tile_derivatives(xent_tile *w, int whole, fl_size start, fl_size n, int hess) {
   for (fl_size i = 0; w->any_small && i < n; i++)
     for (int l = 0; l < TILE_ROWS; l++) w->piece[i * TILE_ROWS + l] *= w->first[l];
   for (fl_size i = 0; hess && i < n; i++) {
@@ -142,7 +152,7 @@ static UNUSED void xent_tile_derivatives(xent_tile *w, fl_size start, fl_size n,
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) e[l] *= w->factor[l];
   }
-  xent_tile_swap(w, start, n, w->target, NULL, w->grad_target);
+  xent_tile_swap(whole, w, start, n, w->target, NULL, w->grad_target);
   for (int l = 0; hess && l < TILE_ROWS; l++) {
     fl_size y = w->target[l] - start, k = w->at_max[l] - start;
     if (k >= 0 && k < n) w->second[k * TILE_ROWS + l] = w->hess_max[l];
@@ -167,16 +177,17 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
     tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
     tile_max(t, n, w->piece);
   }
-  if (!tile_all_finite(t)) xent_tile_limits(c, w, x, logits);
+  const int limits = !tile_all_finite(t);
+  if (limits) xent_tile_limits(c, w, x, logits);
   tile_shift(t);
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) w->e_max[l] = exp_shifted(t->max[l], tile_row_shift(t, l));
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
     if (!whole) tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
-    xent_tile_swap(w, s, n, w->target, w->at_target, NULL);
+    xent_tile_swap(whole, w, s, n, w->target, w->at_target, NULL);
     tile_exp(t, n, w->piece);
-    xent_tile_swap(w, s, n, w->target, w->e_target, zero);
+    xent_tile_swap(whole, w, s, n, w->target, w->e_target, zero);
     tile_sum(t, n, w->piece);
     if (!whole && g) tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, g + s * grad.class_stride);
   }
@@ -185,12 +196,12 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   for (fl_size s = 0; g && s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
     if (!whole) tile_load(t, n, g + s * grad.class_stride, grad.row_stride, grad.class_stride, w->piece);
-    xent_tile_derivatives(w, s, n, h != NULL);
+    xent_tile_derivatives(w, whole, s, n, h != NULL);
     tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, g + s * grad.class_stride);
     if (h) tile_store(t, n, w->second, hess.row_stride, hess.class_stride, h + s * hess.class_stride);
   }
-  for (fl_size l = 0; l < rows; l++) {
-    value[start + l] = w->value[l];
+  memcpy(value + start, w->value, (size_t)rows * sizeof(double));
+  for (fl_size l = 0; limits && l < rows; l++) {
     if (!w->limit[l]) continue;
     real *g_row = g ? g + l * grad.row_stride : NULL, *h_row = h ? h + l * hess.row_stride : NULL;
     value[start + l] = infinite_row(c, w->infinite[l], NULL, 0, w->target[l], scale ? scale[start + l] : 1.0, g_row,

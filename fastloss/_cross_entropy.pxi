@@ -1,0 +1,262 @@
+# Cross-entropy over the rows of logits. Included in _core.pyx.
+
+# One call of cross-entropy: everything that is the same for all its tiles.
+cdef struct Xent:
+    fl_xent options
+    Rows rows
+    const fl_kernels *kernels
+    Array3 logits, grad, hess
+    Labels labels               # data is NULL where the target holds probabilities
+    const Py_buffer *soft
+    Py_ssize_t itemsize
+    const double *sample_weight  # one number for every row each, or NULL
+    const double *upstream
+    double *unreduced
+    double scale
+    Py_ssize_t gather_bytes, row_bytes, scratch_bytes
+
+
+cdef int run_xent(Xent *x, double *total) except -1:
+    """Runs all tiles; *total becomes the sum of the weighted row losses."""
+    cdef Py_ssize_t piece, pieces = x.rows.groups * x.rows.tiles
+    cdef double hi = 0.0
+    cdef double lo = 0.0
+    cdef int threads
+    cdef char *memory
+    cdef char *scratch
+    cdef double *slots
+    x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
+    x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
+    x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes
+    # About half a nanosecond an element, and a logarithm or two for every row.
+    threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
+    memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
+    if memory == NULL:
+        threads_release(threads)
+        raise MemoryError("no memory for the row tiles of cross_entropy")
+    scratch = memory + (64 - <uintptr_t>memory % 64) % 64
+    slots = <double *>(memory + threads * x.scratch_bytes + 64)
+    with nogil:
+        if threads > 1:
+            for piece in prange(pieces, num_threads=threads, schedule="static"):
+                xent_tile(x, scratch + threadid() * x.scratch_bytes, piece, slots + 2 * piece)
+        else:
+            for piece in range(pieces):
+                xent_tile(x, scratch, piece, slots + 2 * piece)
+        for piece in range(pieces):
+            add_pair(&hi, &lo, slots[2 * piece], slots[2 * piece + 1])
+    free(memory)
+    threads_release(threads)
+    total[0] = pair_value(hi, lo)
+    return 0
+
+
+def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, const real[::1] class_weight, ignore_index,
+                  const double[::1] sample_weight, const double[::1] upstream, double scale,
+                  real[:, :, :] grad, real[:, :, :] hess, double[::1] unreduced):
+    """Sum of the weighted row losses; arguments are checked, labels too.
+
+    logits, grad, hess: (outer, C, inner); target: labels (outer, inner), or probabilities (outer, C, inner) where
+    `soft`; weights, upstream, unreduced: one number for every row, or None; grad and hess are None where not wanted."""
+    cdef Xent x
+    cdef Py_buffer b
+    cdef double total = 0.0
+    x.itemsize = sizeof(real)
+    x.rows = rows_of(logits.shape[0], logits.shape[1], logits.shape[2])
+    x.kernels = table_of(real is double)
+    x.options.classes = x.rows.classes
+    x.options.label_smoothing = options["label_smoothing"]
+    x.options.temperature = options["temperature"]
+    x.options.logit_softcap = options["logit_softcap"]
+    x.options.z_loss = options["z_loss"]
+    x.options.class_weight = NULL if class_weight is None else <const void *>&class_weight[0]
+    x.logits = array3(logits)
+    x.grad = array3[real](grad)
+    x.hess = array3[real](hess)
+    x.sample_weight = NULL if sample_weight is None else &sample_weight[0]
+    x.upstream = NULL if upstream is None else &upstream[0]
+    x.unreduced = NULL if unreduced is None else &unreduced[0]
+    x.scale = scale
+    x.gather_bytes = 0
+    PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
+    try:
+        x.soft = &b
+        x.labels.data = NULL
+        if not soft:
+            describe_labels(&x.labels, &b, ignore_index)
+        elif not usable_rows(&b, sizeof(real), FL_F64 if real is double else FL_F32):
+            # Probabilities of another type (or alignment) are converted a tile at a time.
+            x.gather_bytes = (x.rows.tile * x.rows.classes * sizeof(real) + 63) // 64 * 64
+        run_xent(&x, &total)
+    finally:
+        PyBuffer_Release(&b)
+    return total
+
+
+def quick_cross_entropy(int want, x, target, ignore_index, bint mean, grad):
+    """The common call without detours: contiguous logits, integer labels, no options. None where that does not hold
+    or something is wrong: the general path then says what."""
+    cdef Xent job
+    cdef Buffers buffers
+    cdef Py_buffer *b
+    cdef Py_buffer *t
+    cdef Py_buffer *g
+    cdef Py_ssize_t classes, n = 1
+    cdef int k, type
+    cdef double valid = 0.0
+    cdef double total = 0.0
+    if x.__class__ is not ndarray or target.__class__ is not ndarray or ignore_index.__class__ is not int:
+        return None
+    if want == 1 and grad is None:
+        grad = empty_like(x)
+    elif want == 1 and grad.__class__ is not ndarray:
+        return None
+    buffers = Buffers()
+    b = &buffers.buffer[0]
+    t = &buffers.buffer[1]
+    g = &buffers.buffer[2]
+    try:
+        PyObject_GetBuffer(x, b, PyBUF_STRIDES | PyBUF_FORMAT)
+        buffers.count = 1
+        PyObject_GetBuffer(target, t, PyBUF_STRIDES | PyBUF_FORMAT)
+        buffers.count = 2
+        if want == 1:
+            PyObject_GetBuffer(grad, g, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
+            buffers.count = 3
+    except (ValueError, BufferError):
+        return None
+    job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
+    type = type_of(t)
+    if job.itemsize == 0 or b.ndim == 0 or t.ndim != b.ndim - 1 or type < 0:
+        return None
+    if type == FL_F32 or type == FL_F64 or type == FL_BOOL or not PyBuffer_IsContiguous(t, c"C"):
+        return None
+    if not is_plain(b, b, 8 * job.itemsize):
+        return None
+    for k in range(t.ndim):
+        if t.shape[k] != b.shape[k]:
+            return None
+        n *= t.shape[k]
+    classes = b.shape[b.ndim - 1]
+    if n == 0 or classes == 0:
+        return None
+    if want == 1:
+        if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
+            return None
+    describe_labels(&job.labels, t, ignore_index)
+    job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
+    job.rows = rows_of(n, classes, 1)
+    if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
+        return None
+    job.kernels = table_of(job.itemsize == 8)
+    job.options.classes = classes
+    job.options.label_smoothing = job.options.logit_softcap = job.options.z_loss = 0.0
+    job.options.temperature = 1.0
+    job.options.class_weight = NULL
+    job.logits = rows3(b, classes, job.itemsize)
+    job.grad = rows3(g, classes, job.itemsize)
+    if want == 0:
+        job.grad.data = NULL
+    job.hess.data = NULL
+    job.sample_weight = job.upstream = NULL
+    job.unreduced = NULL
+    job.scale = 1.0 / valid if mean else 1.0
+    job.gather_bytes = 0
+    run_xent(&job, &total)
+    if mean:
+        total = total / valid
+    return total if want == 0 else (total, grad)
+
+
+cdef inline Array3 rows3(const Py_buffer *b, Py_ssize_t classes, Py_ssize_t itemsize) noexcept nogil:
+    cdef Array3 a
+    a.data = <char *>b.buf
+    a.stride[0] = classes * itemsize
+    a.stride[1] = itemsize
+    a.stride[2] = itemsize
+    return a
+
+
+cdef bint usable_rows(const Py_buffer *b, Py_ssize_t itemsize, int type) noexcept nogil:
+    """Whether (outer, C, inner) probabilities can be read where they lie."""
+    cdef int k
+    if type_of(b) != type or <uintptr_t>b.buf % itemsize:
+        return False
+    for k in range(3):
+        if b.strides[k] % itemsize:
+            return False
+    return True
+
+
+cdef inline double class_weight_of(const Xent *x, int64_t label) noexcept nogil:
+    if x.itemsize == 8:
+        return (<const double *>x.options.class_weight)[label]
+    return (<const float *>x.options.class_weight)[label]
+
+
+cdef fl_rows soft_rows(const Xent *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *gathered) noexcept nogil:
+    """The probabilities of a tile: where they lie, or converted."""
+    cdef const Rows *r = &x.rows
+    cdef const Py_buffer *b = x.soft
+    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2]
+    cdef const char *source = <const char *>b.buf + first * stride + (group * b.strides[0] if r.inner != 1 else 0)
+    cdef fl_rows rows
+    if x.gather_bytes:
+        for i in range(n):
+            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * r.classes * x.itemsize)
+        rows.data = gathered
+        rows.row_stride = r.classes
+        rows.class_stride = 1
+    else:
+        rows.data = <void *>source
+        rows.row_stride = stride // x.itemsize
+        rows.class_stride = b.strides[1] // x.itemsize
+    return rows
+
+
+cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
+    cdef const Rows *r = &x.rows
+    cdef Py_ssize_t group = piece // r.tiles
+    cdef Py_ssize_t first = piece % r.tiles * r.tile
+    cdef Py_ssize_t n = min(r.tile, r.rows - first)
+    cdef Py_ssize_t i, row = group * r.rows + first
+    cdef int64_t *label = <int64_t *>scratch
+    cdef double *factor = <double *>(scratch + x.row_bytes)
+    cdef double *value = <double *>(scratch + 2 * x.row_bytes)
+    cdef unsigned char *skip = <unsigned char *>(scratch + 3 * x.row_bytes)
+    cdef char *gathered = scratch + 4 * x.row_bytes
+    cdef bint hard = x.labels.data != NULL
+    # A class weight of 0 silences the row unless smoothing spreads the label over other classes.
+    cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
+    cdef fl_rows probability
+    cdef double weight
+    cdef double hi = 0.0
+    cdef double lo = 0.0
+    probability.data = NULL
+    probability.row_stride = probability.class_stride = 0
+    if hard:
+        load_labels(&x.labels, r, group, first, n, label)
+    else:
+        probability = soft_rows(x, group, first, n, gathered)
+    for i in range(n):
+        weight = 1.0 if x.sample_weight == NULL else x.sample_weight[row + i]
+        factor[i] = x.scale * weight if x.upstream == NULL else x.scale * weight * x.upstream[row + i]
+        skip[i] = weight == 0
+        if hard:
+            if silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0:
+                skip[i] = 1
+            if skip[i]:
+                label[i] = -1
+    x.kernels.rows.cross_entropy(&x.options, n, at_rows(&x.logits, r, group, first, x.itemsize),
+                                 label if hard else <int64_t *>NULL, probability, skip, factor, value,
+                                 at_rows(&x.grad, r, group, first, x.itemsize),
+                                 at_rows(&x.hess, r, group, first, x.itemsize), gathered + x.gather_bytes)
+    for i in range(n):
+        if x.sample_weight != NULL:
+            weight = x.sample_weight[row + i]
+            value[i] = 0.0 if weight == 0 else value[i] * weight
+        if x.unreduced != NULL:
+            x.unreduced[row + i] = value[i]
+        add_pair(&hi, &lo, value[i], 0.0)
+    slot[0] = hi
+    slot[1] = lo
