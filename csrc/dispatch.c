@@ -90,7 +90,7 @@ static int x86_supports(int isa) {
   if (!ALL(saved, 0x6u)) return 0; /* XMM and YMM state */
   cpuid(7, r);
   features7 = r[1];
-  if (!ALL(features7, 1u << 5)) return 0; /* AVX2 */
+  if (!ALL(features7, 1u << 5 | 1u << 8)) return 0; /* AVX2, BMI2: both are in the compile flags */
   if (isa == AVX2) return 1;
   /* AVX-512 F (16), DQ (17), CD (28), BW (30), VL (31); opmask and ZMM state */
   return ALL(features7, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31) && ALL(saved, 0xe6u);

@@ -8,15 +8,9 @@
 
 #include "core/blocks.h"
 
-#include "losses/binary_cross_entropy.h"
-#include "losses/binary_cross_entropy_with_logits.h"
-#include "losses/half_mse_loss.h"
-#include "losses/hinge_loss.h"
-#include "losses/huber_loss.h"
-#include "losses/l1_loss.h"
-#include "losses/mse_loss.h"
-#include "losses/smooth_l1_loss.h"
-#include "losses/squared_hinge_loss.h"
+#define FASTLOSS_BODIES
+#include "losses.def"
+#undef FASTLOSS_BODIES
 
 #include "rows/kernels.h"
 

@@ -68,7 +68,8 @@ def reference_activation(name: str, x: Array, axis: int | None = None) -> tuple[
     result = getattr(reference, name)(precise, **keywords)
     scale = np.abs(result)
     if name == "logsumexp" and x.shape[axis or 0]:
-        scale = np.maximum(scale, np.max(np.abs(x), axis=axis))  # the maximum may cancel the logarithm
+        top = np.abs(np.max(x, axis=axis))  # may cancel the logarithm
+        scale = np.maximum(scale, np.where(np.isfinite(top), top, 0))
     return result, scale
 
 

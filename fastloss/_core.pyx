@@ -18,8 +18,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cython.parallel cimport prange, threadid
-from libc.math cimport NAN
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 import os
@@ -34,3 +33,4 @@ include "_elementwise.pxi"
 include "_rows.pxi"
 include "_cross_entropy.pxi"
 include "_softmax.pxi"
+include "_privacy.pxi"

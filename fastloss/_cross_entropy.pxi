@@ -69,13 +69,20 @@ def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, c
     x.options.temperature = options["temperature"]
     x.options.logit_softcap = options["logit_softcap"]
     x.options.z_loss = options["z_loss"]
-    x.options.class_weight = NULL if class_weight is None else <const void *>&class_weight[0]
     x.logits = array3(logits)
     x.grad = array3[real](grad)
     x.hess = array3[real](hess)
-    x.sample_weight = NULL if sample_weight is None else &sample_weight[0]
-    x.upstream = NULL if upstream is None else &upstream[0]
-    x.unreduced = NULL if unreduced is None else &unreduced[0]
+    x.options.class_weight = NULL
+    x.sample_weight = x.upstream = NULL
+    x.unreduced = NULL
+    if class_weight is not None:
+        x.options.class_weight = &class_weight[0]
+    if sample_weight is not None:
+        x.sample_weight = &sample_weight[0]
+    if upstream is not None:
+        x.upstream = &upstream[0]
+    if unreduced is not None:
+        x.unreduced = &unreduced[0]
     x.scale = scale
     x.gather_bytes = 0
     PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)

@@ -40,11 +40,10 @@ cdef struct Array3:
 cdef Array3 array3(const real[:, :, :] view) noexcept nogil:
     cdef Array3 a
     cdef int k
-    a.data = NULL
-    if view is not None and view.shape[0] and view.shape[1] and view.shape[2]:
-        a.data = <char *>&view[0, 0, 0]
-        for k in range(3):
-            a.stride[k] = view.strides[k]
+    cdef bint given = view is not None and view.shape[0] and view.shape[1] and view.shape[2]
+    a.data = <char *>&view[0, 0, 0] if given else NULL
+    for k in range(3):
+        a.stride[k] = view.strides[k] if given else 0
     return a
 
 
@@ -119,10 +118,14 @@ def check_labels(target, Py_ssize_t classes, ignore_index, const double[::1] cla
     cdef Py_buffer b
     cdef Labels labels
     cdef Rows r = rows_of(target.shape[0], classes, target.shape[1])
-    cdef const double *by_class = NULL if class_weight is None or class_weight.size == 0 else &class_weight[0]
-    cdef const double *by_row = NULL if sample_weight is None or sample_weight.size == 0 else &sample_weight[0]
+    cdef const double *by_class = NULL
+    cdef const double *by_row = NULL
     cdef Py_ssize_t bad
     cdef double total = 0.0
+    if class_weight is not None and class_weight.shape[0]:
+        by_class = &class_weight[0]
+    if sample_weight is not None and sample_weight.shape[0]:
+        by_row = &sample_weight[0]
     PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
         describe_labels(&labels, &b, ignore_index)

@@ -1,9 +1,11 @@
 # Threads and instruction sets, as the drivers see them. Included in _core.pyx.
 
-# Work below this many nanoseconds of one thread is not worth waking a team for. Measured on two
-# cores: an empty parallel region costs 1 to 3 microseconds while the team still spins, and about
-# ten times that once it has gone to sleep.
-cdef double PARALLEL_WORK = 30e3
+# Work below this many nanoseconds of one thread is done by that thread alone. Measured with two cores: a team
+# that still spins (libgomp: a few milliseconds after its last region) takes 1 to 3 microseconds to start and
+# pays from about 10 microseconds of work on; a team that has gone to sleep takes 40 to 60 to wake, so that two
+# threads are first as fast as one at 60 (huber_loss), 75 (binary_cross_entropy_with_logits) and 150
+# microseconds (cross_entropy, 1000 classes). The largest of these, so that two threads are never the slower way.
+cdef double PARALLEL_WORK = 150e3
 
 cdef object threads_in_context = ContextVar("fastloss_num_threads", default=None)
 cdef int threads_of_process = 0  # 0: nobody has set it

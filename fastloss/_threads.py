@@ -9,19 +9,23 @@ from pathlib import Path
 
 from fastloss import _core
 
+# Beyond any machine's use; the OpenMP runtime ends the process where it cannot start a thread.
+MOST_THREADS = 4096
+
 
 def _from_environment(name: str) -> int | None:
-    text = os.environ.get(name, "").split(",")[0].strip()
+    text = os.environ.get(name, "").strip()
     if not text:
         return None
+    ours = name == "FASTLOSS_NUM_THREADS"
     try:
-        n = int(text)
+        n = int(text if ours else text.split(",")[0])  # OMP_NUM_THREADS may be a list, one number per nesting level
     except ValueError:
         n = 0
-    if n < 1:
-        if name == "OMP_NUM_THREADS":  # not ours to refuse
+    if not 1 <= n <= MOST_THREADS:
+        if not ours:  # not ours to refuse
             return None
-        raise ValueError(f"{name} = {text!r} is not a number of threads; expected an integer >= 1")
+        raise ValueError(f"{name} = {text!r} is not a number of threads; expected an integer from 1 to {MOST_THREADS}")
     return n
 
 
@@ -47,7 +51,7 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/
         lines = []
     quotas = []
     for line in [*lines, "0::/", "1:cpu:/"]:
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers == "":
             read, base = _quota_v2, root
         elif "cpu" in controllers.split(","):
@@ -60,7 +64,7 @@ def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/
                 break
             try:
                 quotas.append(read(folder))
-            except (OSError, ValueError):
+            except (OSError, ValueError, ZeroDivisionError):
                 continue
     limits = [q for q in quotas if q is not None]
     return min(limits) if limits else None
@@ -81,8 +85,8 @@ def _checked(n: object) -> int:
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"n = {n!r} is not a number of threads; expected an integer >= 1")
     k = int(n.__index__())
-    if not 1 <= k <= 4096:
-        raise ValueError(f"n = {k} is not a number of threads; expected an integer from 1 to 4096")
+    if not 1 <= k <= MOST_THREADS:
+        raise ValueError(f"n = {k} is not a number of threads; expected an integer from 1 to {MOST_THREADS}")
     return k
 
 

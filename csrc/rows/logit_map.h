@@ -21,12 +21,38 @@ INLINE void split_double(double x, real *high, real *low) {
   *low = (real)(x - (double)*high);
 }
 
+/* x high - y, what y = x high rounds away, also where there is no FMA: exact unless a part of the product leaves the
+ * range of normal numbers, and never NaN beside a finite y. */
+INLINE real rest_of_product(real x, real high, real y) {
+#if HAVE_FMA
+  return fma_(x, high, -y);
+#elif FASTLOSS_REAL_BITS == 32
+  return (real)((double)x * (double)high - (double)y);
+#else
+  /* Dekker: both factors in halves of 26 bits; splitting beyond 2^996 overflows, where nobody needs the error. */
+  real a = x * 0x1.0000002p27, b = high * 0x1.0000002p27;
+  real x1 = a - (a - x), x2 = x - x1, high1 = b - (b - high), high2 = high - high1;
+  real e = ((x1 * high1 - y) + x1 * high2 + x2 * high1) + x2 * high2;
+  return e == e ? e : R(0.0);
+#endif
+}
+
+/* n - q d, small because q is nearly the quotient. */
+INLINE real remainder_of(real n, real q, real d) {
+#if HAVE_FMA
+  return fma_(-q, d, n);
+#else
+  real y = q * d;
+  return (n - y) - rest_of_product(q, d, y);
+#endif
+}
+
 /* 1 / d and what the quotient leaves: exact enough for a pair of doubles too. */
 INLINE void split_quotient(double n, double d, real *high, real *low) {
   double q = n / d;
 #if FASTLOSS_REAL_BITS == 64
   *high = q;
-  *low = fma_(-q, d, n) / d;
+  *low = remainder_of(n, q, d) / d;
 #else
   split_double(q, high, low);
 #endif
@@ -44,10 +70,10 @@ static UNUSED logit_map make_logit_map(double temperature, double cap) {
   return map;
 }
 
-/* x (high + low); the product's own error is exact with FMA. */
+/* x (high + low) as a product and what it rounds away. */
 INLINE real times_pair(real x, real high, real low, real *rest) {
   real y = x * high;
-  *rest = fma_(x, high, -y) + x * low;
+  *rest = rest_of_product(x, high, y) + x * low;
   return y;
 }
 
@@ -70,7 +96,7 @@ INLINE real map_capped(logit_map map, real x, real *low) {
   real l, h = half_expm1_low_(max_(R(2.0) * EXPM1_LOWEST, R(-2.0) * abs_(u)), &l);
   real d = R(1.0) + h, dl = (h - (d - R(1.0))) + l;
   real w = R(1.0) / d, q = h * w;
-  real step = w * (fma_(-q, d, h) + (l - q * dl));
+  real step = w * (remainder_of(h, q, d) + (l - q * dl));
   real t = q + step, tl = step - (t - q);
   real signed_low = (x < R(0.0) ? tl : -tl); /* h is negative */
   t = copysign_(t, x);

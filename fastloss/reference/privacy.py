@@ -209,9 +209,7 @@ def per_sample_norms(grads: Any, *, norm: str = "l2") -> Array:
     return np.array([row_norm(row, norm) for row in joined(as_list(grads))])
 
 
-def clip_and_sum(
-    grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str = "flat"
-) -> ClippedSum:
+def clip_and_sum(grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str = "flat") -> ClippedSum:
     """Clip every row, drop those that are not finite, and add up exactly (`math.fsum`)."""
     arrays = as_list(grads)
     if mode == "per_layer":
@@ -229,7 +227,7 @@ def clip_and_sum(
         rows = [clip_row(row, norm, bound, mode == "automatic") for row in matrix[finite]]
         sums += [math.fsum(column) for column in zip(*rows, strict=True)] if rows else [0.0] * matrix.shape[1]
         norms.append([row_norm(row, norm) for row in matrix])
-        clipped[finite] |= [not fits(row, norm, bound) for row in matrix[finite]]
+        clipped[finite] |= np.array([not fits(row, norm, bound) for row in matrix[finite]], bool)
     result, at = [], 0
     for array in arrays:
         size = math.prod(array.shape[1:])

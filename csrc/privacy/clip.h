@@ -1,0 +1,274 @@
+/* Clipping of per-sample gradients so that the bound holds exactly, not up to rounding: for every row g, the exact norm
+ * of the products that enter the sum is <= bound. Not here: which rows and columns a thread takes (_privacy.pxi).
+ *
+ * A row goes through clip_sums (its norm, one partial sum per column block), clip_factors (its factor) and clip_add.
+ * With u = 2^-53, W the widest block, D the number of columns:
+ *
+ * 1. Norm n. Terms are added plainly in LANES double lanes, blocks with 2Sum; float squares are exact in double, double
+ *    squares round once. A sum of squares has a relative error <= (W/LANES + 7) u, its root half of that and u more; a
+ *    sum of absolute values <= (W/LANES + 5) u. slack = (W/LANES + 12) u is at least 5 u more than either.
+ * 2. A row is kept as it is (factor exactly 1) where n (1 + slack) <= bound, which covers every row whose exact norm is
+ *    <= bound (1 - 2^-40), as W <= 4096. It is clipped where n (1 - slack) > bound. Rows between, such as [3, 4] with
+ *    bound 5, are added up again in double-double (fits()).
+ * 3. Factor. f = (bound - E) / (n (1 + slack)), E = sqrt(D) 2^-1074 (L1: D 2^-1074). A product is
+ *    fl(f g) <= f |g| (1 + u) + 2^-1075, so the norm of the products is <= f |g| (1 + u) + E <= bound: the denominator
+ *    exceeds the exact norm by the 5 u that it, the quotient and the product may lose; E pays for subnormal products,
+ *    and a subnormal f is lowered by two of its steps.
+ * 4. Products and sums are double; the last conversion to float rounds towards zero (clip_finish), so for one row the
+ *    bound survives it too.
+ *
+ * Squares beyond [1e-250, 1e300] (double only) have overflowed or lost digits: clip_factor scales such a row by a power
+ * of two. Only + * / sqrt and no fma_, so that baseline gives the same bits as well.
+ */
+#ifndef FASTLOSS_CLIP_H
+#define FASTLOSS_CLIP_H
+
+#include "../core/real.h"
+#include "../core/reduce.h"
+#include "privacy_kernels.h"
+
+#define LEAST_DOUBLE 0x1p-1074
+
+INLINE const real *row_of(const fl_clip_block *block, ptrdiff_t row) {
+  return (const real *)(block->data + row * block->stride);
+}
+
+/* ---- Sums over one row of one block ---- */
+
+typedef double clip_term(double x);
+INLINE double square_term(double x) { return x * x; }
+INLINE double absolute_term(double x) { return fabs(x); }
+
+INLINE double row_sum(clip_term *term, ptrdiff_t n, const real *x) {
+  double acc[LANES] = {0.0};
+  ptrdiff_t j = 0;
+  for (; j + LANES <= n; j += LANES)
+    for (int l = 0; l < LANES; l++) acc[l] += term((double)x[j + l]);
+  for (int l = 0; j + l < n; l++) acc[l] += term((double)x[j + l]);
+  return fold_lanes(acc);
+}
+
+static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
+  for (ptrdiff_t r = 0; r < rows; r++) {
+    const real *x = row_of(block, first + r);
+    slots[r] = norm == FL_NORM_L2 ? row_sum(square_term, block->columns, x) : row_sum(absolute_term, block->columns, x);
+  }
+}
+
+/* ---- From norm to factor ---- */
+
+/* bound - E of point 3. */
+INLINE double reduced_bound(const fl_clip_rule *rule) {
+  double steps = rule->norm == FL_NORM_L2 ? ceil(sqrt(rule->columns)) : rule->columns;
+  return rule->bound - steps * LEAST_DOUBLE;
+}
+
+/* numerator / denominator, not above the exact quotient by more than the slack in the denominator; finite. */
+INLINE double factor_down(double numerator, double denominator) {
+  double f = numerator / denominator;
+  f = f < 0x1p-1000 ? f - 2.0 * LEAST_DOUBLE : f;
+  f = f > DBL_MAX ? DBL_MAX : f;
+  return f > 0.0 ? f : 0.0;
+}
+
+static ptrdiff_t clip_factors(const fl_clip_rule *rule, ptrdiff_t blocks, ptrdiff_t stride, const double *slots,
+                              ptrdiff_t rows, double *norms, double *factors, unsigned char *states) {
+  const double reduced = reduced_bound(rule), bound = rule->bound, slack = rule->slack;
+  const double gamma = rule->automatic ? rule->gamma : 0.0;
+  const int root = rule->norm == FL_NORM_L2, automatic = rule->automatic;
+  const int zero_is_exact = !root || FASTLOSS_REAL_BITS == 32; /* squares of doubles may have underflowed */
+  ptrdiff_t open = 0;
+  for (ptrdiff_t first = 0; first < rows; first += LANES) {
+    double hi[LANES] = {0.0}, lo[LANES] = {0.0}, norm[LANES], factor[LANES], state[LANES];
+    for (ptrdiff_t b = 0; b < blocks; b++)
+      for (int l = 0; l < LANES; l++) pair_add(&hi[l], &lo[l], slots[b * stride + first + l], 0.0);
+    for (int l = 0; l < LANES; l++) {
+      double s = hi[l] + lo[l], n = root ? __builtin_sqrt(s) : s, error = n * slack;
+      double f = factor_down(reduced, (n + error) + gamma);
+      double flat = n + error <= bound ? FL_ROW_KEPT : n - error > bound ? FL_ROW_CLIPPED : FL_ROW_OPEN;
+      double decided = automatic ? (n > bound ? FL_ROW_CLIPPED : FL_ROW_KEPT) : flat;
+      int usable = ((s >= 1e-250) & (s <= 1e300)) | ((s == 0.0) & zero_is_exact);
+      norm[l] = n;
+      factor[l] = (automatic | (decided == FL_ROW_CLIPPED)) ? f : 1.0;
+      state[l] = usable ? decided : FL_ROW_OPEN;
+    }
+    for (ptrdiff_t l = 0; l < LANES && first + l < rows; l++) {
+      norms[first + l] = norm[l];
+      factors[first + l] = factor[l];
+      states[first + l] = (unsigned char)state[l];
+      open += state[l] == FL_ROW_OPEN;
+    }
+  }
+  return open;
+}
+
+/* ---- The second look at a row ---- */
+
+/* The largest |x| of a row; NaN where it holds one. Compared as integers, where NaN > inf > every number. */
+static double row_largest(const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row) {
+  ireal largest = 0;
+  for (ptrdiff_t b = 0; b < count; b++) {
+    const real *x = row_of(&blocks[b], row);
+    for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
+      ireal bits = (ireal)bits_of(abs_(x[j]));
+      largest = bits > largest ? bits : largest;
+    }
+  }
+  return (double)real_of((ureal)largest);
+}
+
+/* 2^-exponent as a product of two doubles, since 2^1074 is none. */
+typedef struct { double a, b; } power;
+INLINE power power_down(int exponent) {
+  power p = {ldexp(1.0, -exponent / 2), ldexp(1.0, -exponent - -exponent / 2)};
+  return p;
+}
+
+/* The norm of the row times 2^-exponent; lanes and blocks as in clip_sums and clip_factors, so the same digits. */
+static double scaled_norm(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row,
+                          int exponent) {
+  const power p = power_down(exponent);
+  double hi = 0.0, lo = 0.0;
+  for (ptrdiff_t b = 0; b < count; b++) {
+    const real *x = row_of(&blocks[b], row);
+    double acc[LANES] = {0.0};
+    for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
+      double v = (double)x[j] * p.a * p.b;
+      acc[j % LANES] += rule->norm == FL_NORM_L2 ? v * v : fabs(v);
+    }
+    pair_add(&hi, &lo, fold_lanes(acc), 0.0);
+  }
+  return rule->norm == FL_NORM_L2 ? sqrt(hi + lo) : hi + lo;
+}
+
+/* a b = *product + error exactly (Dekker, without fma: the same on every target; no overflow here). */
+INLINE double dekker_error(double a, double b, double product) {
+  double t = 0x1.0000002p27 * a, ah = t - (t - a), al = a - ah;
+  double s = 0x1.0000002p27 * b, bh = s - (s - b), bl = b - bh;
+  return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+}
+
+/* (hi, lo) += v, and whatever was rounded off into lost. */
+INLINE void exact_add(double *hi, double *lo, double *lost, double v, double error) {
+  double a = *hi, s = a + v, t = s - a, e = (a - (s - t)) + (v - t);
+  *hi = s;
+  *lo += e + error;
+  *lost += fabs(e) + fabs(error);
+}
+
+/* Whether the exact norm is <= bound. The row and the bound are scaled so that the bound lies in [1, 2); the sum is
+ * hi + lo with an error below (D + 64)^2 2^-104 of itself, and exactly hi where nothing was lost. Elements below
+ * 2^-400 have squares without error terms: they count as lost. 0 where still undecided: clipping is always safe. */
+static int fits(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row) {
+  const int squared = rule->norm == FL_NORM_L2, exponent = ilogb(rule->bound);
+  const power p = power_down(exponent);
+  const double c = rule->bound * p.a * p.b;
+  const double limit = squared ? c * c : c, limit_low = squared ? dekker_error(c, c, limit) : 0.0;
+  const double tolerance = (rule->columns + 64.0) * (rule->columns + 64.0) * 0x1p-104;
+  double sum = 0.0, sum_low = 0.0, inexact = 0.0;
+  for (ptrdiff_t b = 0; b < count; b++) {
+    const real *x = row_of(&blocks[b], row);
+    double hi[LANES] = {0.0}, lo[LANES] = {0.0}, lost[LANES] = {0.0};
+    for (ptrdiff_t j = 0; j < blocks[b].columns; j += LANES) {
+      double v[LANES] = {0.0};
+      for (ptrdiff_t l = 0; l < LANES && j + l < blocks[b].columns; l++) v[l] = fabs((double)x[j + l]);
+      for (int l = 0; l < LANES; l++) {
+        double w = v[l] * p.a * p.b, term = squared ? w * w : w;
+        exact_add(&hi[l], &lo[l], &lost[l], term, squared ? dekker_error(w, w, term) : 0.0);
+        lost[l] += ((v[l] != 0.0) & (w < 0x1p-400)) ? 1.0 : 0.0;
+      }
+    }
+    for (int l = 0; l < LANES; l++) {
+      exact_add(&sum, &sum_low, &inexact, hi[l], lo[l]);
+      inexact += lost[l];
+    }
+  }
+  if (inexact == 0.0) return sum < limit || (sum == limit && limit_low >= 0.0);
+  return (sum - limit) + (sum_low - limit_low) <= -tolerance * limit;
+}
+
+static void clip_factor(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row,
+                        double *norm, double *factor, unsigned char *state) {
+  double n = *norm, lower, upper, bound = rule->bound, reduced = reduced_bound(rule), gamma = rule->gamma;
+  if (!(n >= 1e-125 && n <= 1e150)) {
+    double largest = row_largest(blocks, count, row);
+    int exponent;
+    if (!(largest <= DBL_MAX)) {
+      *norm = largest;
+      *factor = 0.0;
+      *state = FL_ROW_NONFINITE;
+      return;
+    }
+    exponent = largest > 0.0 ? ilogb(largest) : 0;
+    n = scaled_norm(rule, blocks, count, row, exponent);
+    *norm = ldexp(n, exponent);
+    /* Compare below at the row's own scale, since *norm may be inf; a small norm plus gamma can't overflow. */
+    if (rule->automatic && exponent < 0) {
+      n = *norm;
+    } else {
+      power p = power_down(exponent);
+      bound = bound * p.a * p.b;
+      reduced = reduced * p.a * p.b;
+      gamma = gamma * p.a * p.b;
+    }
+  }
+  upper = n + rule->slack * n;
+  lower = n - rule->slack * n;
+  if (rule->automatic) {
+    *factor = factor_down(reduced, upper + gamma);
+    *state = n > bound ? FL_ROW_CLIPPED : FL_ROW_KEPT;
+  } else if (upper <= bound || (lower <= bound && fits(rule, blocks, count, row))) {
+    *factor = 1.0;
+    *state = FL_ROW_KEPT;
+  } else {
+    *factor = factor_down(reduced, upper);
+    *state = FL_ROW_CLIPPED;
+  }
+}
+
+/* ---- The sum ---- */
+
+/* Rows are added in order, four at a time while four are left: each row is a sequential stream, and the sums, at most
+ * 32 KB, come from the first-level cache once per four rows. */
+static void clip_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
+                     double *sums) {
+  const ptrdiff_t n = block->columns;
+  ptrdiff_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const real *a = row_of(block, rows[i]), *b = row_of(block, rows[i + 1]);
+    const real *c = row_of(block, rows[i + 2]), *d = row_of(block, rows[i + 3]);
+    const double p = factors[i], q = factors[i + 1], r = factors[i + 2], s = factors[i + 3];
+    VECTOR_LOOP
+    for (ptrdiff_t j = 0; j < n; j++)
+      sums[j] = (((sums[j] + p * (double)a[j]) + q * (double)b[j]) + r * (double)c[j]) + s * (double)d[j];
+  }
+  for (; i + 2 <= count; i += 2) {
+    const real *a = row_of(block, rows[i]), *b = row_of(block, rows[i + 1]);
+    const double p = factors[i], q = factors[i + 1];
+    VECTOR_LOOP
+    for (ptrdiff_t j = 0; j < n; j++) sums[j] = (sums[j] + p * (double)a[j]) + q * (double)b[j];
+  }
+  if (i < count) {
+    const real *a = row_of(block, rows[i]);
+    const double p = factors[i];
+    VECTOR_LOOP
+    for (ptrdiff_t j = 0; j < n; j++) sums[j] += p * (double)a[j];
+  }
+}
+
+/* Towards zero: the nearest float, one step back where it lies beyond the double (FLT_MAX instead of infinity). */
+static void clip_finish(ptrdiff_t n, const double *sums, double divisor, void *out) {
+  real *y = out;
+  VECTOR_LOOP
+  for (ptrdiff_t j = 0; j < n; j++) {
+    double x = sums[j] / divisor;
+#if FASTLOSS_REAL_BITS == 32
+    real nearest = (real)x, back = real_of(bits_of(nearest) - 1u);
+    y[j] = fabs((double)nearest) > fabs(x) ? back : nearest;
+#else
+    y[j] = x;
+#endif
+  }
+}
+
+#endif

@@ -1,0 +1,384 @@
+# Clipping and noise: which rows and columns a thread takes, and in which order things are added. Included in _core.pyx.
+#
+# Clipping reads the gradients once where a tile of rows stays in the caches. Columns are cut into blocks by the shapes
+# alone; every thread has a run of blocks, adds up its part of the tile's norms (slots), and, norms known, adds the tile
+# to its own columns of the sum. Rows are added in order whatever the tile, so neither it nor the threads show in a bit.
+
+cdef extern from "privacy/privacy_kernels.h" nogil:
+    enum:
+        FL_CHACHA_WORDS
+        FL_NOISE_GROUP
+        FL_NORM_L2
+        FL_NORM_L1
+        FL_ROW_KEPT
+        FL_ROW_CLIPPED
+        FL_ROW_NONFINITE
+        FL_ROW_OPEN
+    ctypedef struct fl_clip_block:
+        const char *data
+        Py_ssize_t stride
+        Py_ssize_t columns
+        Py_ssize_t first
+    ctypedef struct fl_clip_rule:
+        int norm
+        int automatic
+        double bound
+        double gamma
+        double columns
+        double slack
+    ctypedef void fl_noise(const uint32_t *, uint64_t, Py_ssize_t, double, void *) noexcept nogil
+    ctypedef void fl_noise_add(const uint32_t *, uint64_t, Py_ssize_t, double, double *) noexcept nogil
+    ctypedef struct fl_privacy_kernels:
+        void (*chacha20)(const uint32_t *, uint64_t, uint64_t, uint32_t *) noexcept nogil
+        fl_noise *gaussian
+        fl_noise_add *gaussian_add
+        fl_noise *laplace
+        fl_noise_add *laplace_add
+        void (*clip_sums)(const fl_clip_block *, int, Py_ssize_t, Py_ssize_t, double *) noexcept nogil
+        Py_ssize_t (*clip_factors)(const fl_clip_rule *, Py_ssize_t, Py_ssize_t, const double *, Py_ssize_t, double *,
+                                   double *, unsigned char *) noexcept nogil
+        void (*clip_factor)(const fl_clip_rule *, const fl_clip_block *, Py_ssize_t, Py_ssize_t, double *, double *,
+                            unsigned char *) noexcept nogil
+        void (*clip_add)(const fl_clip_block *, Py_ssize_t, const Py_ssize_t *, const double *, double *) noexcept nogil
+        void (*clip_finish)(Py_ssize_t, const double *, double, void *) noexcept nogil
+
+cdef extern from *:
+    """
+    #define privacy_table(is_double) (&fl_table((is_double) ? 64 : 32)->privacy)
+    """
+    const fl_privacy_kernels *privacy_table(bint is_double) noexcept nogil
+
+ROW_KEPT, ROW_CLIPPED, ROW_NONFINITE = FL_ROW_KEPT, FL_ROW_CLIPPED, FL_ROW_NONFINITE
+
+# Values or columns per task of the noise and of the last pass: whole noise groups.
+cdef enum:
+    NOISE_BLOCK = 4096
+
+# Column blocks: about 64 of them, so that many threads have work, of 256 to 4096 columns (clip.h: slack).
+cdef enum:
+    LEAST_BLOCK = 256, LARGEST_BLOCK = 4096, WANTED_BLOCKS = 64
+
+# Bytes of gradients per thread between their two uses: half of a usual second-level cache.
+cdef Py_ssize_t TILE_BYTES = 512 * 1024
+
+
+# ---- Keystream and noise ----
+
+def chacha20(const uint32_t[::1] key, uint64_t counter, uint64_t nonce):
+    """Blocks counter ... counter+15 of the keystream as (16, 16) words: one block a row."""
+    words = np.empty(FL_CHACHA_WORDS, np.uint32)
+    cdef uint32_t[::1] w = words
+    privacy_table(False).chacha20(&key[0], counter, nonce, &w[0])
+    return words.reshape(16, 16).T
+
+
+cdef struct Noise:
+    const fl_kernels *kernels
+    const fl_privacy_kernels *privacy
+    const uint32_t *key
+    bint laplace
+    bint is_double
+    uint64_t first
+    double scale
+    double divisor
+    double *sums
+    Py_ssize_t size
+
+
+cdef double WORK_OF_NOISE = 2.5  # nanoseconds a value
+
+
+cdef inline Py_ssize_t block_start(uint64_t first, Py_ssize_t block, Py_ssize_t size) noexcept nogil:
+    """Where a block begins, so that all but the ends of an array are whole groups of the stream."""
+    cdef Py_ssize_t start = block * NOISE_BLOCK - <Py_ssize_t>(first % NOISE_BLOCK)
+    return min(max(start, 0), size)
+
+
+cdef void noise_block(const Noise *job, Py_ssize_t block, const fl_operand *out) noexcept nogil:
+    cdef double scratch[NOISE_BLOCK]
+    cdef double values[NOISE_BLOCK]
+    cdef Py_ssize_t start = block_start(job.first, block, job.size)
+    cdef Py_ssize_t n = block_start(job.first, block + 1, job.size) - start
+    cdef Py_ssize_t i
+    cdef void *target = fl_operand_target(out, start, scratch)
+    if not job.laplace:
+        job.privacy.gaussian(job.key, job.first + <uint64_t>start, n, job.scale, target)
+    elif job.is_double:
+        job.privacy.laplace(job.key, job.first + <uint64_t>start, n, job.scale, target)
+    else:
+        privacy_table(True).laplace(job.key, job.first + <uint64_t>start, n, job.scale, values)
+        for i in range(n):
+            (<float *>target)[i] = <float>values[i]
+    fl_operand_write(out, job.kernels, start, n, target)
+
+
+def noise(bint laplace, const uint32_t[::1] key, uint64_t first, double scale, out):
+    """Fill out, of any strides, with values first, first + 1, ... of the key's Gaussian or Laplace stream."""
+    cdef fl_operand operand
+    cdef Buffers buffers = Buffers()
+    cdef Noise job
+    cdef Py_ssize_t block, blocks
+    cdef int threads
+    job.is_double = out.dtype.itemsize == 8
+    job.kernels = table_of(job.is_double)
+    job.privacy = privacy_table(job.is_double)
+    job.key = &key[0]
+    job.laplace = laplace
+    job.first = first
+    job.scale = scale
+    job.size = out.size
+    if job.size == 0:
+        return
+    buffers.describe(out, &operand, job.kernels.bits, True)
+    blocks = <Py_ssize_t>(first % NOISE_BLOCK + <uint64_t>job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
+    threads = threads_acquire(WORK_OF_NOISE * job.size)
+    with nogil:
+        if threads > 1:
+            for block in prange(blocks, num_threads=threads, schedule="static"):
+                noise_block(&job, block, &operand)
+        else:
+            for block in range(blocks):
+                noise_block(&job, block, &operand)
+    threads_release(threads)
+
+
+cdef void finish_block(const Noise *job, Py_ssize_t block, const fl_operand *out) noexcept nogil:
+    cdef double scratch[NOISE_BLOCK]
+    cdef Py_ssize_t start = block_start(job.first, block, job.size)
+    cdef Py_ssize_t n = block_start(job.first, block + 1, job.size) - start
+    cdef double *sums = job.sums + start
+    cdef void *target = fl_operand_target(out, start, scratch)
+    if job.scale != 0:
+        if job.laplace:
+            privacy_table(True).laplace_add(job.key, job.first + <uint64_t>start, n, job.scale, sums)
+        else:
+            job.privacy.gaussian_add(job.key, job.first + <uint64_t>start, n, job.scale, sums)
+    job.privacy.clip_finish(n, sums, job.divisor, target)
+    fl_operand_write(out, job.kernels, start, n, target)
+
+
+def finish_sums(double[::1] sums, out, double divisor, bint laplace, const uint32_t[::1] key, uint64_t first,
+                double scale):
+    """out = (sums + scale * noise) / divisor, rounded towards zero; sums is used up. scale 0: no noise, key unused."""
+    cdef fl_operand operand
+    cdef Buffers buffers = Buffers()
+    cdef Noise job
+    cdef Py_ssize_t block, blocks
+    cdef int threads
+    job.is_double = out.dtype.itemsize == 8
+    job.kernels = table_of(job.is_double)
+    job.privacy = privacy_table(job.is_double)
+    job.key = &key[0] if scale != 0 else NULL
+    job.laplace = laplace
+    job.first = first
+    job.scale = scale
+    job.divisor = divisor
+    job.size = out.size
+    if job.size == 0:
+        return
+    job.sums = &sums[0]
+    buffers.describe(out, &operand, job.kernels.bits, True)
+    blocks = <Py_ssize_t>(first % NOISE_BLOCK + <uint64_t>job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
+    threads = threads_acquire((WORK_OF_NOISE if scale != 0 else 0.3) * job.size)
+    with nogil:
+        if threads > 1:
+            for block in prange(blocks, num_threads=threads, schedule="static"):
+                finish_block(&job, block, &operand)
+        else:
+            for block in range(blocks):
+                finish_block(&job, block, &operand)
+    threads_release(threads)
+
+
+# ---- Clipping ----
+
+cdef struct Clip:
+    const fl_privacy_kernels *kernels
+    const fl_clip_block *blocks
+    const fl_clip_rule *rules
+    const Py_ssize_t *group_start   # first block of each norm group, and the end of the last
+    const Py_ssize_t *thread_start  # first block of each thread
+    const Py_ssize_t *group_of      # norm group of each block
+    Py_ssize_t groups
+    Py_ssize_t tile                 # rows that are read before they are added
+    Py_ssize_t stride               # of slots and factors: tile rounded up to a multiple of 32 (clip_factors)
+    double *slots                   # [block][row of the tile]
+    Py_ssize_t *rows                # the rows of the tile that are added
+    double *factors                 # [group][...]: theirs
+    double *sums                    # NULL: norms alone
+    double *norms                   # [group][row of the batch]
+    unsigned char *states
+    double *all_factors             # [group][row of the tile]
+    Py_ssize_t batch
+
+
+cdef void clip_step(const Clip *job, int thread, Py_ssize_t added, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """A thread's blocks: add the listed rows, whose factors are known, then read the next tile from row first on."""
+    cdef Py_ssize_t b, g
+    for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
+        g = job.group_of[b]
+        if added > 0:
+            job.kernels.clip_add(&job.blocks[b], added, job.rows, job.factors + g * job.stride,
+                                 job.sums + job.blocks[b].first)
+    for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
+        if rows > 0:
+            job.kernels.clip_sums(&job.blocks[b], job.rules[0].norm, first, rows, job.slots + b * job.stride)
+
+
+cdef Py_ssize_t clip_decide(const Clip *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Norms, factors and states of a tile from its slots; how many (row, group) need a second look."""
+    cdef Py_ssize_t g, opened = 0
+    for g in range(job.groups):
+        opened += job.kernels.clip_factors(
+            &job.rules[g], job.group_start[g + 1] - job.group_start[g], job.stride,
+            job.slots + job.group_start[g] * job.stride, rows, job.norms + g * job.batch + first,
+            job.all_factors + g * job.stride, job.states + g * job.batch + first)
+    return opened
+
+
+cdef void clip_second_look(const Clip *job, Py_ssize_t first, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t g, at
+    for g in range(job.groups):
+        at = g * job.batch + first + row
+        if job.states[at] == FL_ROW_OPEN:
+            job.kernels.clip_factor(&job.rules[g], job.blocks + job.group_start[g],
+                                    job.group_start[g + 1] - job.group_start[g], first + row, &job.norms[at],
+                                    &job.all_factors[g * job.stride + row], &job.states[at])
+
+
+cdef Py_ssize_t clip_list(const Clip *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """The rows that enter the sum: all but those with a NaN or inf anywhere."""
+    cdef Py_ssize_t g, r, n = 0
+    cdef bint finite
+    for r in range(first, first + rows):
+        finite = True
+        for g in range(job.groups):
+            finite = finite and job.states[g * job.batch + r] != FL_ROW_NONFINITE
+        if finite:
+            job.rows[n] = r
+            for g in range(job.groups):
+                job.factors[g * job.stride + n] = job.all_factors[g * job.stride + r - first]
+            n += 1
+    return n
+
+
+cdef void run_clip(const Clip *job, int threads) noexcept nogil:
+    cdef Py_ssize_t first = 0, rows = min(job.tile, job.batch), next_rows, added, r
+    cdef int t
+    if threads > 1:
+        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            clip_step(job, t, 0, 0, rows)
+    else:
+        clip_step(job, 0, 0, 0, rows)
+    while rows > 0:
+        if clip_decide(job, first, rows) > 0:
+            if threads > 1:
+                for r in prange(rows, num_threads=threads, schedule="dynamic"):
+                    clip_second_look(job, first, r)
+            else:
+                for r in range(rows):
+                    clip_second_look(job, first, r)
+        added = clip_list(job, first, rows) if job.sums != NULL else 0
+        next_rows = min(job.tile, job.batch - first - rows)
+        if added > 0 or next_rows > 0:
+            if threads > 1:
+                for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    clip_step(job, t, added, first + rows, next_rows)
+            else:
+                clip_step(job, 0, added, first + rows, next_rows)
+        first += rows
+        rows = next_rows
+
+
+def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bounds, bint l1, bint automatic,
+         double gamma, double[::1] sums, double[:, ::1] norms, unsigned char[:, ::1] states):
+    """Norms and states of every row and norm group, and the clipped rows added to sums (None: norms alone).
+
+    ``arrays`` are (B, D) of one real type and native byte order, aligned, columns contiguous, rows at any stride;
+    arrays of a norm group follow one another."""
+    cdef Clip job
+    cdef Py_ssize_t batch = norms.shape[1], groups = bounds.shape[0], total = 0, width, widest = 0
+    cdef Py_ssize_t k, b, g, column, done
+    cdef uintptr_t address
+    cdef Py_ssize_t count = 0, start, itemsize = arrays[0].dtype.itemsize
+    cdef bint is_double = itemsize == 8
+    cdef int threads, t
+    cdef double[::1] slots, factors, all_factors, columns = np.zeros(groups)
+    cdef Py_ssize_t[::1] rows, group_start, group_of, thread_start
+    cdef unsigned char[::1] block_memory, rule_memory
+    cdef fl_clip_block *blocks
+    cdef fl_clip_rule *rules
+    for k in range(len(arrays)):
+        total += arrays[k].shape[1]
+        columns[group_of_array[k]] += arrays[k].shape[1]
+    width = total // WANTED_BLOCKS // LEAST_BLOCK * LEAST_BLOCK
+    width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK)
+    for array in arrays:
+        count += (array.shape[1] + width - 1) // width
+        widest = max(widest, min(width, <Py_ssize_t>array.shape[1]))
+
+    block_memory = np.empty(max(count, 1) * sizeof(fl_clip_block), np.uint8)
+    rule_memory = np.empty(groups * sizeof(fl_clip_rule), np.uint8)
+    blocks = <fl_clip_block *>&block_memory[0]
+    rules = <fl_clip_rule *>&rule_memory[0]
+    group_of = np.zeros(count + 1, np.intp)
+    group_start = np.full(groups + 1, count, np.intp)
+    for g in range(groups):
+        rules[g].norm = FL_NORM_L1 if l1 else FL_NORM_L2
+        rules[g].automatic = automatic
+        rules[g].bound = bounds[g]
+        rules[g].gamma = gamma
+        rules[g].columns = columns[g]
+        rules[g].slack = (<double>widest / 32 + 12) * 2.0**-53
+    b = column = 0
+    for k in range(len(arrays)):
+        array = arrays[k]
+        address = array.__array_interface__["data"][0]
+        g = group_of_array[k]
+        group_start[g] = min(group_start[g], b)
+        for start in range(0, array.shape[1], width):
+            blocks[b].data = <const char *>address + start * itemsize
+            blocks[b].stride = array.strides[0]
+            blocks[b].columns = min(width, array.shape[1] - start)
+            blocks[b].first = column + start
+            group_of[b] = g
+            b += 1
+        column += array.shape[1]
+    for g in range(groups - 1, -1, -1):  # a group without columns
+        group_start[g] = min(group_start[g], group_start[g + 1])
+
+    threads = threads_acquire(0.3 * total * batch)
+    thread_start = np.full(threads + 1, count, np.intp)
+    thread_start[0] = t = 0
+    done = 0
+    for b in range(count):
+        while t + 1 < threads and done * threads >= total * (t + 1):
+            t += 1
+            thread_start[t] = b
+        done += blocks[b].columns
+    job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), 1)
+    job.tile = min(job.tile, max(batch, 1))
+    job.stride = (job.tile + 31) // 32 * 32
+    slots = np.zeros(max(count, 1) * job.stride)
+    factors = np.empty(groups * job.stride)
+    all_factors = np.empty(groups * job.stride)
+    rows = np.empty(job.stride, np.intp)
+
+    job.kernels = privacy_table(is_double)
+    job.blocks = blocks
+    job.rules = rules
+    job.group_start = &group_start[0]
+    job.thread_start = &thread_start[0]
+    job.group_of = &group_of[0]
+    job.groups = groups
+    job.slots = &slots[0]
+    job.rows = &rows[0]
+    job.factors = &factors[0]
+    job.all_factors = &all_factors[0]
+    job.sums = &sums[0] if sums is not None and total > 0 else NULL
+    job.norms = &norms[0, 0] if batch > 0 else NULL
+    job.states = &states[0, 0] if batch > 0 else NULL
+    job.batch = batch
+    with nogil:
+        run_clip(&job, threads)
+    threads_release(threads)
