@@ -7,7 +7,7 @@ arrays are positional, everything else is a keyword.
 >>> value, grad = fl.cross_entropy.value_and_grad([[2.0, 0.0]], [0])
 """
 
-from fastloss import reference
+from fastloss import privacy, reference
 from fastloss._backend import MismatchError
 from fastloss._config import show_config
 from fastloss._settings import backend, get_backend, set_backend

@@ -58,8 +58,11 @@ cdef enum:
 cdef enum:
     LEAST_BLOCK = 256, LARGEST_BLOCK = 4096, WANTED_BLOCKS = 64
 
-# Bytes of gradients per thread between their two uses: half of a usual second-level cache.
-cdef Py_ssize_t TILE_BYTES = 512 * 1024
+# Bytes of gradients per thread between their two uses: about a second-level cache. But at least a few rows, or the
+# sums, twice as wide as float32 gradients and read and written once per tile, would cost more than the gradients.
+cdef Py_ssize_t TILE_BYTES = 1024 * 1024
+cdef enum:
+    LEAST_TILE = 4
 
 
 # ---- Keystream and noise ----
@@ -356,7 +359,7 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
             t += 1
             thread_start[t] = b
         done += blocks[b].columns
-    job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), 1)
+    job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), <Py_ssize_t>LEAST_TILE)
     job.tile = min(job.tile, max(batch, 1))
     job.stride = (job.tile + 31) // 32 * 32
     slots = np.zeros(max(count, 1) * job.stride)

@@ -55,10 +55,11 @@ INLINE double fold_lanes(double *acc) {
   return acc[0];
 }
 
-/* Sum of n doubles, also in a float kernel. */
+/* *sum_hi + *sum_lo = the sum of n doubles, by the policy of the real type: for terms that a float kernel holds in double. */
 static UNUSED void sum_doubles(fl_size n, const double *v, double *sum_hi, double *sum_lo) {
   double hi[LANES] = {0.0}, lo[LANES] = {0.0};
   fl_size i = 0;
+#if FASTLOSS_REAL_BITS == 64
   for (; i + 4 * LANES <= n; i += 4 * LANES)
     for (int l = 0; l < LANES; l++) {
       const double *w = v + i + l;
@@ -68,6 +69,12 @@ static UNUSED void sum_doubles(fl_size n, const double *v, double *sum_hi, doubl
     for (int l = 0; l < LANES; l++) pair_add(&hi[l], &lo[l], v[i + l], 0.0);
   for (int l = 0; l < LANES && i + l < n; l++) pair_add(&hi[l], &lo[l], v[i + l], 0.0);
   fold_pairs(hi, lo);
+#else
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) hi[l] += v[i + l];
+  for (int l = 0; l < LANES && i + l < n; l++) hi[l] += v[i + l];
+  fold_lanes(hi);
+#endif
   *sum_hi = hi[0];
   *sum_lo = lo[0];
 }

@@ -39,7 +39,7 @@ typedef double clip_term(double x);
 INLINE double square_term(double x) { return x * x; }
 INLINE double absolute_term(double x) { return fabs(x); }
 
-INLINE double row_sum(clip_term *term, ptrdiff_t n, const real *x) {
+INLINE double clip_row_sum(clip_term *term, ptrdiff_t n, const real *x) {
   double acc[LANES] = {0.0};
   ptrdiff_t j = 0;
   for (; j + LANES <= n; j += LANES)
@@ -51,7 +51,7 @@ INLINE double row_sum(clip_term *term, ptrdiff_t n, const real *x) {
 static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
   for (ptrdiff_t r = 0; r < rows; r++) {
     const real *x = row_of(block, first + r);
-    slots[r] = norm == FL_NORM_L2 ? row_sum(square_term, block->columns, x) : row_sum(absolute_term, block->columns, x);
+    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(square_term, block->columns, x) : clip_row_sum(absolute_term, block->columns, x);
   }
 }
 

@@ -21,6 +21,7 @@ typedef struct {
   fl_size classes;
   const real *weight;     /* per class, or NULL */
   double onehot, spread;  /* 1 - label_smoothing, label_smoothing / classes */
+  double weight_sum;      /* of all classes; only where smoothing needs it */
   double z_loss;
   int smooth, simple;     /* simple: plain, if the target is an integer */
   logit_map map;
@@ -40,6 +41,18 @@ typedef struct {
   real e[ROW_CHUNK], high[ROW_CHUNK], low[ROW_CHUNK], u[ROW_CHUNK];
 } xent_work;
 
+INLINE fl_size chunk_length(fl_size n, fl_size start) { return n - start < ROW_CHUNK ? n - start : ROW_CHUNK; }
+
+static UNUSED double row_sum(fl_size n, const real *x, double *hi, double *lo) {
+  double part_hi, part_lo;
+  *hi = *lo = 0.0;
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    sum_block(chunk_length(n, i), x + i, &part_hi, &part_lo);
+    pair_add(hi, lo, part_hi, part_lo);
+  }
+  return pair_value(*hi, *lo);
+}
+
 static UNUSED xent make_xent(const fl_xent *o) {
   double smoothing = (double)(real)o->label_smoothing;
   xent c;
@@ -49,13 +62,17 @@ static UNUSED xent make_xent(const fl_xent *o) {
   c.spread = smoothing / (double)o->classes;
   c.z_loss = (double)(real)o->z_loss;
   c.smooth = smoothing > 0.0;
+  c.weight_sum = (double)c.classes;
+  if (c.smooth && c.weight) {
+    double hi = 0.0, lo = 0.0;
+    c.weight_sum = row_sum(c.classes, c.weight, &hi, &lo);
+  }
   c.map = make_logit_map(o->temperature, o->logit_softcap);
   c.simple = !c.smooth && c.z_loss == 0.0 && !c.map.capped;
   return c;
 }
 
 INLINE double weight_of(const xent *c, fl_size target) { return c->weight ? (double)c->weight[target] : 1.0; }
-INLINE fl_size chunk_length(fl_size n, fl_size start) { return n - start < ROW_CHUNK ? n - start : ROW_CHUNK; }
 
 /* ---- The algebra of a plain row, shared with the tiles ---- */
 
@@ -67,7 +84,7 @@ INLINE double plain_loss(double rest, double e_target, double e_max, double gap)
 
 /* ---- Rows without a finite maximum ---- */
 
-/* u_c as in xent_targets(). */
+/* u_c; total: the sum of the row's probabilities. */
 INLINE double infinite_u(const xent *c, const real *probability, fl_size stride, fl_size target, double total, fl_size i) {
   double y = probability ? c->onehot * (double)probability[i * stride] + c->spread * total
                          : (i == target ? c->onehot : 0.0) + c->spread;
@@ -121,13 +138,10 @@ INLINE void xent_exp_chunk(const xent *c, fl_size n, const real *x, row_shift s,
 
 /* The sum over a row of exponentials, all finite, whose element `without` counts 0. */
 static UNUSED double sum_without(fl_size n, real *e, fl_size without) {
-  double hi = 0.0, lo = 0.0, part_hi, part_lo;
+  double hi, lo;
   real kept = e[without];
   e[without] = R(0.0);
-  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
-    sum_block(chunk_length(n, i), e + i, &part_hi, &part_lo);
-    pair_add(&hi, &lo, part_hi, part_lo);
-  }
+  row_sum(n, e, &hi, &lo);
   e[without] = kept;
   return hi + lo;
 }
@@ -189,89 +203,66 @@ static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_
 
 /* ---- Rows with any option ---- */
 
-/* u of a chunk that starts at class `start`; total: the sum of the row's probabilities. */
+/* u of a chunk that starts at class `start`, without what an integer target adds at its own class. */
 static UNUSED void xent_targets(const xent *c, const xent_row *row, double total, fl_size start, fl_size n, real *u) {
   const real *w = c->weight ? c->weight + start : NULL;
-  if (row->probability) {
-    const real *p = row->probability + start;
-    const real onehot = (real)c->onehot, spread = c->smooth ? (real)(c->spread * total) : R(0.0);
-    if (w) {
-      VECTOR_LOOP
-      for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread) * w[i];
-    } else {
-      VECTOR_LOOP
-      for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread);
-    }
-  } else {
-    const real spread = (real)c->spread;
-    const fl_size y = row->target;
+  const real *p = row->probability ? row->probability + start : NULL;
+  const real onehot = (real)c->onehot, even = (real)c->spread, spread = c->smooth ? (real)(c->spread * total) : R(0.0);
+  if (p && w) {
     VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) u[i] = w ? spread * w[i] : spread;
-    if (y >= start && y < start + n) u[y - start] = (real)((c->onehot + c->spread) * weight_of(c, y));
+    for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread) * w[i];
+  } else if (p) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread);
+  } else {
+    for (fl_size i = 0; i < n; i++) u[i] = w ? even * w[i] : even;
   }
 }
 
-static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xent_work *work) {
-  const fl_size n = c->classes, k = row_find(n, row->x, m);
-  const double z = c->z_loss * (row->probability ? 1.0 : weight_of(c, row->target));
-  double rest_hi = 0.0, rest_lo = 0.0, u_hi = 0.0, u_lo = 0.0, far_hi = 0.0, far_lo = 0.0, hi, lo, total = 0.0;
-  real m_low = R(0.0);
-  if (c->map.on) m = map_logit(&c->map, m, &m_low);
-  const double m_high = (double)m, m_rest = (double)m_low;
-  const row_shift s = shift_of(m);
-  if (row->probability && c->smooth) {
-    double total_lo = 0.0;
-    for (fl_size i = 0; i < n; i += ROW_CHUNK) {
-      sum_block(chunk_length(n, i), row->probability + i, &hi, &lo);
-      pair_add(&total, &total_lo, hi, lo);
+/* Sum of u_c (m - a_c) over a chunk; a_low NULL: a is exact. */
+static UNUSED void xent_distances(fl_size n, const real *u, const real *a, const real *a_low, double m, double m_low,
+                                  double *term, double *hi, double *lo) {
+  if (a_low) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      double distance = (double)u[i] * ((m - (double)a[i]) + (m_low - (double)a_low[i]));
+      term[i] = u[i] == R(0.0) ? 0.0 : distance;
     }
-    total = pair_value(total, total_lo);
-  }
-  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
-    fl_size length = chunk_length(n, i);
-    const real *x = row->x + i, *a = c->map.on ? work->high : x, *u = work->u, *a_low = work->low;
-    double *term = work->term;
-    xent_exp_chunk(c, length, x, s, work->e, work);
-    if (k >= i && k < i + length) work->e[k - i] = R(0.0);
-    sum_block(length, work->e, &hi, &lo);
-    pair_add(&rest_hi, &rest_lo, hi, lo);
-    xent_targets(c, row, total, i, length, work->u);
-    sum_block(length, u, &hi, &lo);
-    pair_add(&u_hi, &u_lo, hi, lo);
-    if (c->map.on) {
-      VECTOR_LOOP
-      for (fl_size j = 0; j < length; j++) {
-        double far = (double)u[j] * ((m_high - (double)a[j]) + (m_rest - (double)a_low[j]));
-        term[j] = u[j] == R(0.0) ? 0.0 : far;
-      }
-    } else {
-      VECTOR_LOOP
-      for (fl_size j = 0; j < length; j++) {
-        double far = (double)u[j] * (m_high - (double)a[j]);
-        term[j] = u[j] == R(0.0) ? 0.0 : far;
-      }
+  } else {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      double distance = (double)u[i] * (m - (double)a[i]);
+      term[i] = u[i] == R(0.0) ? 0.0 : distance;
     }
-    sum_doubles(length, term, &hi, &lo);
-    pair_add(&far_hi, &far_lo, hi, lo);
-    /* with a cap, x is needed once more, and g may be x: the exponentials are then computed again */
-    if (row->g && !c->map.capped) memcpy(row->g + i, work->e, (size_t)length * sizeof(real));
   }
-  const double e_k = (double)exp_shifted_low(m, m_low, s), rest = rest_hi + rest_lo;
-  const double above = log1p_ratio(rest / e_k), lse = m_high + (m_rest + above), mass = pair_value(u_hi, u_lo);
-  const double value = (mass * above + pair_value(far_hi, far_lo)) + z * lse * lse;
-  if (!row->g) return value;
+  sum_doubles(n, term, hi, lo);
+}
 
-  const double slope = c->map.slope, scale = row->scale * slope, z_slope = 2.0 * z * lse, pull = mass + z_slope;
-  const softmax_sum sum = sum_with(rest_hi, rest_lo, e_k);
-  const double p_k = quotient(e_k, sum), q_k = quotient(rest, sum);
-  const real factor = (real)quotient(pull * scale, sum), inverse = (real)quotient(1.0, sum), f = (real)scale, f2 = (real)slope;
-  const real squared = (real)(2.0 * z * scale);
+/* What the first pass over such a row finds. hit: what an integer target adds to u at its own class. */
+typedef struct {
+  fl_size k;
+  double total, hit, mass_hi, mass_lo, z, z_slope; /* total: of the probabilities */
+  double e_k, rest;
+  row_shift shift;
+  softmax_sum sum;
+  real at_y, y_low;
+} weighted_state;
+
+/* The second pass: gradients and Hessians. e_row: the exponentials, or NULL to compute them again. */
+static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const weighted_state *w, const real *e_row,
+                                      xent_work *work) {
+  const fl_size n = c->classes, k = w->k, y = row->probability ? -1 : row->target;
+  const int dense = row->probability || c->smooth; /* u is more than a one-hot */
+  const double slope = c->map.slope, scale = row->scale * slope, mass = pair_value(w->mass_hi, w->mass_lo);
+  const double pull = mass + w->z_slope, p_k = quotient(w->e_k, w->sum), q_k = quotient(w->rest, w->sum);
+  const double wide_factor = quotient(pull * scale, w->sum);
+  const real factor = (real)wide_factor, inverse = (real)quotient(1.0, w->sum), f = (real)scale, f2 = (real)slope;
+  const real squared = (real)(2.0 * w->z * scale);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
-    const real *x = row->x + i, *u = work->u;
-    real *e = c->map.capped ? work->e : row->g + i, *g = work->high, *h = row->h ? work->low : NULL;
-    if (c->map.capped) xent_exp_chunk(c, length, x, s, e, work);
-    xent_targets(c, row, total, i, length, work->u);
+    const real *x = row->x + i, *u = work->u, *e = e_row ? e_row + i : work->e;
+    real *g = work->high, *h = row->h ? work->low : NULL;
+    if (!e_row) xent_exp_chunk(c, length, x, w->shift, work->e, work);
     if (h) {
       VECTOR_LOOP
       for (fl_size j = 0; j < length; j++) {
@@ -279,18 +270,78 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
         h[j] = fma_(e[j] * factor, R(1.0) - p, squared * p * p) * f2;
       }
     }
-    VECTOR_LOOP
-    for (fl_size j = 0; j < length; j++) g[j] = fma_(e[j], factor, R(0.0) - u[j] * f);
+    if (dense) {
+      xent_targets(c, row, w->total, i, length, work->u);
+      VECTOR_LOOP
+      for (fl_size j = 0; j < length; j++) g[j] = fma_(e[j], factor, R(0.0) - u[j] * f);
+    } else {
+      scale_chunk(length, e, wide_factor, g);
+    }
+    if (y >= i && y < i + length && y != k) {
+      double p_y = quotient((double)exp_shifted_low(w->at_y, w->y_low, w->shift), w->sum);
+      g[y - i] = (real)(scale * (pull * p_y - (c->spread * weight_of(c, y) + w->hit)));
+    }
     if (k >= i && k < i + length) {
-      double u_k = (double)u[k - i], others = (u_hi - u_k) + u_lo;
-      g[k - i] = (real)(scale * ((z_slope + others) * p_k - u_k * q_k));
-      if (h) h[k - i] = (real)(scale * slope * (pull * p_k * q_k + 2.0 * z * p_k * p_k));
+      double even = c->spread * weight_of(c, k);
+      double u_k = y < 0 ? (double)u[k - i] : k == y ? even + w->hit : even;
+      double others = y < 0 ? (w->mass_hi - u_k) + w->mass_lo
+                            : c->spread * (c->weight_sum - weight_of(c, k)) + (k == y ? 0.0 : w->hit);
+      g[k - i] = (real)(scale * ((w->z_slope + others) * p_k - u_k * q_k));
+      if (h) h[k - i] = (real)(scale * slope * (pull * p_k * q_k + 2.0 * w->z * p_k * p_k));
     }
     if (c->map.capped) map_derivatives_chunk(&c->map, length, x, g, h);
     memcpy(row->g + i, g, (size_t)length * sizeof(real));
     if (h) memcpy(row->h + i, h, (size_t)length * sizeof(real));
   }
-  return value;
+}
+
+/* m: the largest logit, finite. */
+static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xent_work *work) {
+  const fl_size n = c->classes, y = row->target;
+  const int dense = row->probability || c->smooth;
+  /* a cap needs x in the second pass too, so g cannot hold the exponentials where it is x */
+  real m_low = R(0.0), *kept = row->g && !(c->map.capped && row->g == row->x) ? row->g : NULL;
+  double rest_hi = 0.0, rest_lo = 0.0, far_hi = 0.0, far_lo = 0.0, hi, lo, far = 0.0;
+  weighted_state w = {.k = row_find(n, row->x, m), .z = c->z_loss};
+  if (c->map.on) m = map_logit(&c->map, m, &m_low);
+  w.shift = shift_of(m);
+  w.at_y = row->probability ? m : row->x[y]; /* read now: g may be x */
+  if (!row->probability && c->map.on) w.at_y = map_logit(&c->map, w.at_y, &w.y_low);
+  if (row->probability && c->smooth) w.total = row_sum(n, row->probability, &hi, &lo);
+  for (fl_size i = 0; i < n; i += ROW_CHUNK) {
+    fl_size length = chunk_length(n, i);
+    const real *x = row->x + i;
+    xent_exp_chunk(c, length, x, w.shift, work->e, work);
+    if (w.k >= i && w.k < i + length) work->e[w.k - i] = R(0.0);
+    sum_block(length, work->e, &hi, &lo);
+    pair_add(&rest_hi, &rest_lo, hi, lo);
+    if (dense) {
+      xent_targets(c, row, w.total, i, length, work->u);
+      xent_distances(length, work->u, c->map.on ? work->high : x, c->map.on ? work->low : NULL, (double)m, (double)m_low,
+                     work->term, &hi, &lo);
+      pair_add(&far_hi, &far_lo, hi, lo);
+    }
+    if (row->probability) {
+      sum_block(length, work->u, &hi, &lo);
+      pair_add(&w.mass_hi, &w.mass_lo, hi, lo);
+    }
+    if (kept) memcpy(kept + i, work->e, (size_t)length * sizeof(real));
+  }
+  far = pair_value(far_hi, far_lo);
+  if (!row->probability) {
+    const double weight = weight_of(c, y);
+    w.z *= weight;
+    w.hit = c->onehot * weight;
+    w.mass_hi = c->spread * c->weight_sum + w.hit;
+    if (w.hit != 0.0) far += w.hit * (((double)m - (double)w.at_y) + ((double)m_low - (double)w.y_low));
+  }
+  w.e_k = (double)exp_shifted_low(m, m_low, w.shift);
+  w.rest = rest_hi + rest_lo;
+  w.sum = sum_with(rest_hi, rest_lo, w.e_k);
+  const double above = log1p_ratio(w.rest / w.e_k), lse = (double)m + ((double)m_low + above);
+  w.z_slope = 2.0 * w.z * lse;
+  if (row->g) weighted_gradients(c, row, &w, kept, work);
+  return (pair_value(w.mass_hi, w.mass_lo) * above + far) + w.z * lse * lse;
 }
 
 /* ---- Any row ---- */

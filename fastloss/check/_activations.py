@@ -61,12 +61,13 @@ def _elementwise_truth(name: str, x: Array) -> Truth:
     if name in fl.__all__:
         return _public_truth(name, x)
     with np.errstate(all="ignore"):
-        return Truth("value", getattr(np, name)(x.astype(np.longdouble)))
+        return Truth("value", getattr(np, name)(x.astype(np.longdouble)), x.dtype)
 
 
 def _public_truth(name: str, x: Array, axis: int | None = None) -> Truth:
     with fl.backend("check"):  # the reference in the longest type there is
-        return Truth("value", *_backend.reference_activation(name, x, axis))
+        value, scale = _backend.reference_activation(name, x, axis)
+    return Truth("value", value, x.dtype, scale=scale)
 
 
 def _rowwise(name: str, real: Real, quick: bool) -> list[Case]:

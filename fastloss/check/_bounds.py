@@ -20,6 +20,11 @@ HESSIAN_FACTOR = 2.0
 ELEMENTARY_BOUND = 1.0
 ELEMENTARY_BOUND_WITHOUT_FMA = 1.5
 
+# Temperature, softcap, z-loss, smoothing and class weights of row losses multiply and add several times more, and their
+# slopes lift probabilities that are subnormal: results below so many smallest normal numbers have that many fewer digits.
+OPTIONS_EXTRA = 4.0
+OPTIONS_FLOOR = 128.0
+
 # Weight, upstream gradient and denominator round once each.
 WEIGHTED_EXTRA = 3.0
 
