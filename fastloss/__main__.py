@@ -33,10 +33,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--quick", action="store_true", help="fewer inputs: about ten seconds")
     check.add_argument(
-        "--loss", action="append", metavar="NAME", help="check this kernel alone, such as cross_entropy (may be repeated)"
+        "--loss",
+        action="append",
+        metavar="NAME",
+        help="check this kernel alone, such as cross_entropy (may be repeated)",
     )
     check.add_argument(
-        "--isa", action="append", metavar="NAME", help="check this instruction set alone, such as avx2 (may be repeated)"
+        "--isa",
+        action="append",
+        metavar="NAME",
+        help="check this instruction set alone, such as avx2 (may be repeated)",
     )
 
     demo = commands.add_parser(

@@ -159,7 +159,9 @@ def check_output(
 ) -> Array:
     """An output array as it must be; ``inputs`` are what it must not overlap (the first may be it, exactly)."""
     if type(out) is not np.ndarray:
-        raise TypeError(f"{name} is a {type(out).__name__}; expected a numpy.ndarray of shape {shape} and dtype {dtype}")
+        raise TypeError(
+            f"{name} is a {type(out).__name__}; expected a numpy.ndarray of shape {shape} and dtype {dtype}"
+        )
     if out.dtype != dtype or not out.dtype.isnative:
         raise TypeError(f"{name} has dtype {out.dtype.str}; expected {dtype} in native byte order")
     if out.shape != shape:

@@ -84,7 +84,9 @@ def finish(twin: Any, want: int, reduction: str, results: list[Array | None]) ->
     return final[0] if want == 0 else final[: want + 1]
 
 
-def compare(loss: Any, twin: Any, final: tuple[Any, ...], want: int, shape: tuple[int, ...], real: np.dtype[Any]) -> None:
+def compare(
+    loss: Any, twin: Any, final: tuple[Any, ...], want: int, shape: tuple[int, ...], real: np.dtype[Any]
+) -> None:
     """Raise MismatchError where a native result is out of bounds."""
     expected = (twin.value, twin.grad, twin.hess)
     scales = (twin.value_scale, twin.grad_scale, twin.hess_scale)
@@ -121,7 +123,11 @@ def worst_excess(native: Any, expected: Any, scale: Any, real: np.dtype[Any]) ->
         largest = 65504.0 if result_type.name == "float16" else 3.3895313892515355e38
     else:
         info = np.finfo(real)
-        eps, tiny, largest = float(info.eps) * KERNEL_ULPS, float(info.smallest_subnormal) * KERNEL_ULPS, float(info.max)
+        eps, tiny, largest = (
+            float(info.eps) * KERNEL_ULPS,
+            float(info.smallest_subnormal) * KERNEL_ULPS,
+            float(info.max),
+        )
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(want), np.asarray(scale, np.longdouble))
         bound = size * (eps + REFERENCE_ERROR) + tiny

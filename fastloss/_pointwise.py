@@ -146,7 +146,9 @@ def _array_parameter(value: object, name: str, shape: tuple[int, ...]) -> tuple[
     try:
         view = np.broadcast_to(array, shape)
     except ValueError:
-        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to the prediction's {shape}") from None
+        raise ValueError(
+            f"{name} has shape {array.shape}, which does not broadcast to the prediction's {shape}"
+        ) from None
     bad = ~(np.isfinite(array) & (array >= 0))
     if bad.any():
         flat = int(np.argmax(bad))

@@ -31,7 +31,7 @@ _RESULTS = ("{}", "tuple[{}, Array]", "tuple[{}, Array, Array]")
 
 
 def _parameters(loss: Loss, want: int, reduction: str, is_first: bool) -> str:
-    """The parameter list of one overload of an entry point."""
+    """The parameter list of one overload of an entry point, a line each."""
     parts = ["self"]
     for name, annotation in loss.declared.items():
         parts.append(f"{name}: {annotation}" + ("" if name in loss.arrays else " = ..."))
@@ -44,7 +44,11 @@ def _parameters(loss: Loss, want: int, reduction: str, is_first: bool) -> str:
             parts.append(f"reduction: {reduction}" + (" = ..." if is_first else ""))
         else:
             parts.append(f"{name}: {_TYPES[name]} = ...")
-    return ", ".join(parts)
+    return _lines(parts)
+
+
+def _lines(parts: list[str]) -> str:
+    return "".join(f"\n        {part}," for part in parts) + "\n    "
 
 
 def _class(loss: Loss) -> list[str]:
@@ -60,7 +64,7 @@ def _class(loss: Loss) -> list[str]:
     denominator = inspect.signature(loss.denominator)
     parts = ["self", "target: ArrayLike", "/", "*"]
     parts += [f"{p}: {_TYPES[p]} = ..." for p in denominator.parameters if p != "target"]
-    return [*lines, f"    def denominator({', '.join(parts)}) -> float: ...", ""]
+    return [*lines, f"    def denominator({_lines(parts)}) -> float: ...", ""]
 
 
 def stub(module_name: str) -> str:

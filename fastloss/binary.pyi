@@ -9,87 +9,558 @@ Array = NDArray[Any]
 
 class _binary_cross_entropy(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _binary_cross_entropy_with_logits(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, pos_weight: ArrayLike | None = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: ArrayLike | None = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _hinge_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _squared_hinge_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, margin: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 binary_cross_entropy: _binary_cross_entropy
 log_loss: _binary_cross_entropy

@@ -9,23 +9,200 @@ Array = NDArray[Any]
 
 class _cross_entropy(Loss):
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., label_smoothing: float = ..., temperature: float = ..., logit_softcap: float | None = ..., z_loss: float = ..., axis: int = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, class_weight: ArrayLike | None = ..., ignore_index: int | None = ..., axis: int = ..., sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        label_smoothing: float = ...,
+        temperature: float = ...,
+        logit_softcap: float | None = ...,
+        z_loss: float = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 cross_entropy: _cross_entropy

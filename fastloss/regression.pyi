@@ -9,108 +9,681 @@ Array = NDArray[Any]
 
 class _mse_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _half_mse_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _l1_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _huber_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, delta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        delta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 class _smooth_l1_loss(Loss):
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., out: Array | None = ...) -> float: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., out: Array | None = ...) -> Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
     @overload
-    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., out: Array | None = ...) -> float | Array: ...
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        out: Array | None = ...,
+    ) -> float | Array: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
     @overload
-    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ...) -> tuple[float | Array, Array]: ...
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+    ) -> tuple[float | Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["mean", "sum"] = ..., denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: Literal["none"], denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[Array, Array, Array]: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: Literal["none"],
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
     @overload
-    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *, beta: float = ..., sample_weight: ArrayLike | None = ..., reduction: str, denominator: float | None = ..., grad_output: ArrayLike | None = ..., out: Array | None = ..., grad_out: Array | None = ..., hess_out: Array | None = ...) -> tuple[float | Array, Array, Array]: ...
-    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        beta: float = ...,
+        sample_weight: ArrayLike | None = ...,
+        reduction: str,
+        denominator: float | None = ...,
+        grad_output: ArrayLike | None = ...,
+        out: Array | None = ...,
+        grad_out: Array | None = ...,
+        hess_out: Array | None = ...,
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
 
 mse_loss: _mse_loss
 half_mse_loss: _half_mse_loss
