@@ -11,7 +11,9 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
+
+from numpy.typing import ArrayLike, NDArray
 
 ENTRY_POINTS = ("__call__", "value_and_grad", "value_grad_hess")
 
@@ -25,7 +27,7 @@ _COMMON = {
     "hess_out": "None",
 }
 # Which of the common keywords an entry point has: value alone, with gradient, with Hessian.
-ABSENT = (("grad_output", "grad_out", "hess_out"), ("hess_out",), ())
+_ABSENT = (("grad_output", "grad_out", "hess_out"), ("hess_out",), ())
 
 # What every loss's docstring says after its own parameters.
 _COMMON_DOC = """\
@@ -62,6 +64,27 @@ TypeError
 ValueError
     If shapes differ, a value is outside its domain, or an output is unfit. Inputs are never modified.
 """
+
+
+class ValueKeywords(TypedDict, total=False):
+    """The common keywords of a loss but ``reduction``, for the type stubs."""
+
+    sample_weight: ArrayLike | None
+    denominator: float | None
+    out: NDArray[Any] | None
+
+
+class GradKeywords(ValueKeywords, total=False):
+    """Those of value_and_grad."""
+
+    grad_output: ArrayLike | None
+    grad_out: NDArray[Any] | None
+
+
+class HessKeywords(GradKeywords, total=False):
+    """Those of value_grad_hess."""
+
+    hess_out: NDArray[Any] | None
 
 
 class Loss:
@@ -124,7 +147,7 @@ def make_loss(
     keywords = {p.name: repr(p.default) for p in parameters[arrays:]}
     lines = []
     for want in range(entry_points):
-        common = {k: v for k, v in _COMMON.items() if k not in ABSENT[want]}
+        common = {k: v for k, v in _COMMON.items() if k not in _ABSENT[want]}
         signature = ", ".join(f"{k}={v}" for k, v in {**keywords, **common}.items())
         passed = ", ".join(k if k in common else "None" for k in _COMMON)
         values = "".join(f"{k}, " for k in keywords)
