@@ -55,7 +55,7 @@ INLINE double fold_lanes(double *acc) {
   return acc[0];
 }
 
-/* *sum_hi + *sum_lo = the sum of n doubles, by the policy of the real type: for terms that a float kernel holds in double. */
+/* *sum_hi + *sum_lo = the sum of n doubles, by the policy of the real type: a float kernel has such terms too. */
 static UNUSED void sum_doubles(fl_size n, const double *v, double *sum_hi, double *sum_lo) {
   double hi[LANES] = {0.0}, lo[LANES] = {0.0};
   fl_size i = 0;

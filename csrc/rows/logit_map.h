@@ -90,7 +90,7 @@ INLINE real map_temperature(logit_map map, real x, real *low) {
   return finite_pair(x, y, low);
 }
 
-/* tanh as in core/math.h, with the part below its last bit: the clamp lies lower, where tanh is 1 to twice the precision. */
+/* tanh as in core/math.h, with the part below its last bit: so the clamp lies where tanh is 1 in that part too. */
 INLINE real map_capped(logit_map map, real x, real *low) {
   real ul, v = times_pair(x, map.inv_cap, map.inv_cap_low, &ul), u = finite_pair(x, v, &ul);
   real l, h = half_expm1_low_(max_(R(2.0) * EXPM1_LOWEST, R(-2.0) * abs_(u)), &l);

@@ -4,9 +4,9 @@
  * The usual e^(x_j - m) rounds x_j - m, which costs up to 64 ULP at a gap of 100. Here the maximum is subtracted as an
  * integer in the exponent: with d_j = x_j - base = n_j ln 2 + r_j and N the n of the maximum,
  *   e_j = e^(r_j) 2^(n_j - N + EXP_BIAS),   e_j = 0 where x_j < m - EXP_SPAN.
- * base is 0, or m itself where |m| > EXP_SPAN: then x_j - m is exact for every x_j within EXP_SPAN of m up to 2 EXP_SPAN
- * apart (Sterbenz), and |d_j| stays below 3 EXP_SPAN, so n_j LN2_HI is exact too. EXP_BIAS keeps all e_j normal numbers,
- * far below the smallest that a gradient needs; quotients do not see it.
+ * base is 0, or m itself where |m| > 2 EXP_SPAN: then x_j - m is exact for every x_j within EXP_SPAN of m (Sterbenz);
+ * and |d_j| stays below 3 EXP_SPAN, so n_j LN2_HI is exact too. EXP_BIAS keeps all e_j normal numbers, far below the
+ * smallest that a gradient needs; quotients do not see it.
  *
  * Sums: a row is cut into chunks of ROW_CHUNK, each gives a (hi, lo) pair, pairs are added in order. Each pass is
  * independent chunk by chunk, so the chunks of one huge row can be shared out without changing a bit.

@@ -1,5 +1,5 @@
-/* Softmax passes over a tile: TILE_ROWS rows side by side, so that vector lanes are rows. For short rows, and for rows whose
- * classes lie apart in memory. A tile is [class][row]; a lane never meets another lane, so a row's bits do not
+/* Softmax passes over a tile: TILE_ROWS rows side by side, so that vector lanes are rows. For short rows, and for rows
+ * whose classes lie apart in memory. A tile is [class][row]; a lane never meets another lane, so a row's bits do not
  * depend on its neighbours. Not here: losses.
  *
  * Rows are as long as they like: they pass in pieces of TILE_CLASSES, and sums run over a row's classes in order.
@@ -57,14 +57,15 @@ INLINE void store_square(const real *piece, fl_size row_stride, real *data) {
 }
 
 /* n classes of the tile's rows; data points at the first class of the first row. */
-static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride, fl_size class_stride,
-                             real *piece) {
+static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride,
+                             fl_size class_stride, real *piece) {
   fl_size c = 0;
   if (t->rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(piece + c * TILE_ROWS, data + c * class_stride, TILE_ROWS * sizeof(real));
   } else if (t->rows == TILE_ROWS) {
     for (; class_stride == 1 && c + 4 <= n; c += 4)
-      for (fl_size l = 0; l < TILE_ROWS; l += 8) load_square(data + l * row_stride + c, row_stride, piece + c * TILE_ROWS + l);
+      for (fl_size l = 0; l < TILE_ROWS; l += 8)
+        load_square(data + l * row_stride + c, row_stride, piece + c * TILE_ROWS + l);
     for (; c < n; c++)
       for (fl_size l = 0; l < TILE_ROWS; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
   } else {
@@ -77,15 +78,16 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
     for (c = 0; t->dead[l] && c < n; c++) piece[c * TILE_ROWS + l] = R(0.0);
 }
 
-static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride, fl_size class_stride,
-                              real *data) {
+static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride,
+                              fl_size class_stride, real *data) {
   fl_size c = 0;
   if (t->rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(data + c * class_stride, piece + c * TILE_ROWS, TILE_ROWS * sizeof(real));
     return;
   }
   for (; t->rows == TILE_ROWS && class_stride == 1 && c + 4 <= n; c += 4)
-    for (fl_size l = 0; l < TILE_ROWS; l += 8) store_square(piece + c * TILE_ROWS + l, row_stride, data + l * row_stride + c);
+    for (fl_size l = 0; l < TILE_ROWS; l += 8)
+      store_square(piece + c * TILE_ROWS + l, row_stride, data + l * row_stride + c);
   for (; c < n; c++)
     for (fl_size l = 0; l < t->rows; l++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
 }

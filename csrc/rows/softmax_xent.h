@@ -31,13 +31,19 @@ static UNUSED void scatter_row(fl_size n, const real *from, real *to, fl_size st
 
 INLINE real *row_at(fl_rows rows, fl_size i) { return rows.data ? (real *)rows.data + i * rows.row_stride : NULL; }
 
-static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_size target, fl_rows probability, double scale,
-                                  fl_rows grad, fl_rows hess, xent_work *work, real *copies) {
+static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_size target, fl_rows probability,
+                                  double scale, fl_rows grad, fl_rows hess, xent_work *work, real *copies) {
   const fl_size n = c->classes, step = (fl_size)(((size_t)n * sizeof(real) + 63) / 64 * 64 / sizeof(real));
   real *g = row_at(grad, i), *h = row_at(hess, i), *g_out = g, *h_out = h;
   const real *x = row_at(logits, i), *p = row_at(probability, i);
-  if (logits.class_stride != 1) { gather_row(n, x, logits.class_stride, copies); x = copies; }
-  if (p && probability.class_stride != 1) { gather_row(n, p, probability.class_stride, copies + step); p = copies + step; }
+  if (logits.class_stride != 1) {
+    gather_row(n, x, logits.class_stride, copies);
+    x = copies;
+  }
+  if (p && probability.class_stride != 1) {
+    gather_row(n, p, probability.class_stride, copies + step);
+    p = copies + step;
+  }
   if (g && grad.class_stride != 1) g = copies + 2 * step;
   if (h && hess.class_stride != 1) h = copies + 3 * step;
   xent_row row = {x, p, target, scale, g, h};
@@ -54,8 +60,10 @@ static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows l
   xent_scratch *work = scratch;
   real *copies = (real *)((char *)scratch + (sizeof(xent_scratch) + 63) / 64 * 64);
   if (c.simple && !probability.data && !c.map.on && (c.classes <= TILE_LIMIT || logits.class_stride != 1)) {
-    for (fl_size i = 0; i < rows; i += TILE_ROWS)
-      xent_tile_rows(&c, i, rows - i < TILE_ROWS ? rows - i : TILE_ROWS, logits, target, scale, value, grad, hess, &work->tile);
+    for (fl_size i = 0; i < rows; i += TILE_ROWS) {
+      fl_size n = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
+      xent_tile_rows(&c, i, n, logits, target, scale, value, grad, hess, &work->tile);
+    }
     return;
   }
   for (fl_size i = 0; i < rows; i++) {

@@ -1,14 +1,20 @@
 /* Cross-entropy of one contiguous row: all options, any length. Not here: strides and tiles (softmax_xent.h).
  *
- * With a = the mapped logits (logit_map.h), p = softmax(a), u_c = w_c y'_c (class weight times smoothed target), U = sum u,
- * L = log sum e^a, z' = z_loss times the row's weight:
+ * With a = the mapped logits (logit_map.h), p = softmax(a), u_c = w_c y'_c (class weight times smoothed target),
+ * U = sum u, L = log sum e^a, z' = z_loss times the row's weight:
  *   value = sum u_c (L - a_c) + z' L^2,   da: U p - u + 2 z' L p,   da^2: U p (1 - p) + 2 z' (p^2 + L p (1 - p)).
- * Confident rows keep their digits because one term is left out of the sum of exponentials, and put back by hand:
+ * Confident rows keep their digits because one term is left out of the sum of exponentials and put back by hand:
  *   plain rows (integer target, no smoothing, no z-loss, no cap): the target y. With Sx = sum over j != y of e_j:
- *     L - a_y = log1p(Sx / e_y) where y is the maximum, else (m - a_y) + log1p((S - e_m) / e_m); gradient at y: -Sx / S.
+ *     L - a_y = log1p(Sx / e_y) where y is the maximum, else (m - a_y) + log1p((S - e_m) / e_m);
+ *     the gradient at y is -Sx / S.
  *   all others: the maximum k. L = m + log1p(Sx / e_k), value = U (L - m) + sum u_c (m - a_c) + z' L^2: no term is
  *     negative; 1 - p_k = Sx / S.
  * A term with u_c = 0 is 0 whatever a_c is. Weighted by 0, a plain row is an ignored row.
+ *
+ * Measured in ULP on FMA targets (sigma 0.1 to 20, gaps to 100 or 700, offsets to 1e4, ties, masks, 1 to 1000
+ * classes), float and double: plain rows: value 1.9 and 2.6, gradient 2.7 and 3.4, Hessian 3.5 and 5.1. Weights,
+ * smoothing, probabilities, temperature: value 3.4, gradient 3.9 of the largest term. With a cap: gradient 6.8;
+ * with z-loss, whose terms have no common sign: 6.7 of the largest.
  */
 #ifndef FASTLOSS_SOFTMAX_XENT_ROW_H
 #define FASTLOSS_SOFTMAX_XENT_ROW_H
@@ -85,7 +91,8 @@ INLINE double plain_loss(double rest, double e_target, double e_max, double gap)
 /* ---- Rows without a finite maximum ---- */
 
 /* u_c; total: the sum of the row's probabilities. */
-INLINE double infinite_u(const xent *c, const real *probability, fl_size stride, fl_size target, double total, fl_size i) {
+INLINE double infinite_u(const xent *c, const real *probability, fl_size stride, fl_size target, double total,
+                         fl_size i) {
   double y = probability ? c->onehot * (double)probability[i * stride] + c->spread * total
                          : (i == target ? c->onehot : 0.0) + c->spread;
   return weight_of(c, i) * y;
@@ -121,9 +128,10 @@ static UNUSED double infinite_row(const xent *c, fl_size k, const real *probabil
 
 /* ---- Plain rows ---- */
 
-INLINE void hess_chunk(fl_size n, const real *e, real inverse, real slope, const real *g, real *h) {
+/* factor e (1 - p), factor in one: e times the gradient's factor might be subnormal. h may be e. */
+INLINE void hess_chunk(fl_size n, const real *e, real inverse, real factor, real *h) {
   VECTOR_LOOP
-  for (fl_size i = 0; i < n; i++) h[i] = g[i] * (R(1.0) - e[i] * inverse) * slope;
+  for (fl_size i = 0; i < n; i++) h[i] = e[i] * factor * (R(1.0) - e[i] * inverse);
 }
 
 /* Exponentials of a chunk: of x, or of the mapped x. */
@@ -176,26 +184,27 @@ static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_
     for (fl_size i = 0; i < n; i += ROW_CHUNK) scale_chunk(chunk_length(n, i), row->g + i, factor, row->g + i);
   } else {
     /* 1 - p cancels at the maximum, unless it is computed as the sum of the others */
-    double slope = c->map.slope, hess_y = quotient(scale * (double)e_y, sum) * quotient(rest, sum), hess_k = hess_y;
+    const double slope = c->map.slope, curve = scale * slope;
+    double hess_y = quotient(curve * quotient((double)e_y * rest, sum), sum), hess_k = hess_y;
     fl_size k = y;
     if (e_y != e_m) {
       k = row_find(n, row->g, e_m);
       row->g[y] = e_y;
       if (k < n) {
-        hess_k = quotient(scale * (double)e_m, sum) * quotient(sum_without(n, row->g, k), sum);
+        hess_k = quotient(curve * quotient((double)e_m * sum_without(n, row->g, k), sum), sum);
       } else {
         k = y; /* only in a row of NaN */
       }
     }
+    const real inverse = (real)quotient(1.0, sum), hess_factor = (real)(slope * factor);
     for (fl_size i = 0; i < n; i += ROW_CHUNK) {
       fl_size length = chunk_length(n, i);
-      real *e = work->e, *g = row->g + i;
-      memcpy(e, g, (size_t)length * sizeof(real));
-      scale_chunk(length, e, factor, g);
-      hess_chunk(length, e, (real)quotient(1.0, sum), (real)slope, g, row->h + i);
+      hess_chunk(length, row->g + i, inverse, hess_factor, work->e);
+      scale_chunk(length, row->g + i, factor, row->g + i);
+      memcpy(row->h + i, work->e, (size_t)length * sizeof(real));
     }
-    row->h[y] = (real)(slope * hess_y);
-    row->h[k] = (real)(slope * hess_k);
+    row->h[y] = (real)hess_y;
+    row->h[k] = (real)hess_k;
   }
   row->g[y] = (real)(0.0 - quotient(scale * rest, sum));
   return value;
@@ -256,8 +265,8 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
   const double slope = c->map.slope, scale = row->scale * slope, mass = pair_value(w->mass_hi, w->mass_lo);
   const double pull = mass + w->z_slope, p_k = quotient(w->e_k, w->sum), q_k = quotient(w->rest, w->sum);
   const double wide_factor = quotient(pull * scale, w->sum);
-  const real factor = (real)wide_factor, inverse = (real)quotient(1.0, w->sum), f = (real)scale, f2 = (real)slope;
-  const real squared = (real)(2.0 * w->z * scale);
+  const real factor = (real)wide_factor, inverse = (real)quotient(1.0, w->sum), f = (real)scale;
+  const real hess_factor = (real)(wide_factor * slope), squared = (real)(2.0 * w->z * scale * slope);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     const real *x = row->x + i, *u = work->u, *e = e_row ? e_row + i : work->e;
@@ -267,7 +276,7 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
       VECTOR_LOOP
       for (fl_size j = 0; j < length; j++) {
         real p = e[j] * inverse;
-        h[j] = fma_(e[j] * factor, R(1.0) - p, squared * p * p) * f2;
+        h[j] = fma_(e[j] * hess_factor, R(1.0) - p, squared * p * p);
       }
     }
     if (dense) {
@@ -317,8 +326,8 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
     pair_add(&rest_hi, &rest_lo, hi, lo);
     if (dense) {
       xent_targets(c, row, w.total, i, length, work->u);
-      xent_distances(length, work->u, c->map.on ? work->high : x, c->map.on ? work->low : NULL, (double)m, (double)m_low,
-                     work->term, &hi, &lo);
+      const real *a = c->map.on ? work->high : x, *a_low = c->map.on ? work->low : NULL;
+      xent_distances(length, work->u, a, a_low, (double)m, (double)m_low, work->term, &hi, &lo);
       pair_add(&far_hi, &far_lo, hi, lo);
     }
     if (row->probability) {

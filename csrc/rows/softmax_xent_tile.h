@@ -12,7 +12,8 @@ typedef struct {
   tile_piece piece, second;
   fl_size target[TILE_ROWS], at_max[TILE_ROWS], infinite[TILE_ROWS];
   int any_small, limit[TILE_ROWS]; /* a row without a finite maximum; its +inf is at infinite[] */
-  real at_target[TILE_ROWS], e_target[TILE_ROWS], e_max[TILE_ROWS], factor[TILE_ROWS], first[TILE_ROWS], inverse[TILE_ROWS];
+  real at_target[TILE_ROWS], e_target[TILE_ROWS], e_max[TILE_ROWS];
+  real factor[TILE_ROWS], first[TILE_ROWS], inverse[TILE_ROWS];
   real grad_target[TILE_ROWS], hess_target[TILE_ROWS], hess_max[TILE_ROWS];
   double weight[TILE_ROWS], scale[TILE_ROWS], value[TILE_ROWS], wide_factor[TILE_ROWS];
   double sum_hi[TILE_ROWS], sum_lo[TILE_ROWS];
@@ -69,7 +70,8 @@ INLINE void xent_tile_swap_if(int everywhere, xent_tile *w, fl_size start, fl_si
 }
 
 /* `whole`: the piece holds all classes, and at[] only valid ones, so nothing is tested. */
-INLINE void xent_tile_swap(int whole, xent_tile *w, fl_size start, fl_size n, const fl_size *at, real *old, const real *new_) {
+INLINE void xent_tile_swap(int whole, xent_tile *w, fl_size start, fl_size n, const fl_size *at, real *old,
+                           const real *new_) {
   if (whole) xent_tile_swap_if(1, w, 0, n, at, old, new_);
   else xent_tile_swap_if(0, w, start, n, at, old, new_);
 }

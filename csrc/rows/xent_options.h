@@ -32,9 +32,9 @@ typedef struct fl_row_kernels {
   size_t (*cross_entropy_scratch)(const fl_xent *options);
   /* target[i]: class index in [0, classes), or negative for a row that is ignored; NULL where `probability` is given.
    * With probabilities a row is ignored where skip[i] is not 0 (skip may be NULL; not read with integer targets).
-    * scale[i] (scale NULL: 1) multiplies the row's gradient and Hessian. value[i]: the row's loss, class weight and z-loss included,
-   * scale not. Ignored rows are not read: value, gradient and Hessian are 0. grad may be NULL where hess is.
-   * grad or hess may be the logits' own memory (with the same strides). */
+   * scale[i] (all 1 where scale is NULL) multiplies the row's gradient and Hessian. value[i]: the row's loss, class
+   * weight and z-loss included, scale not. Ignored rows, and plain rows whose class has weight 0, are not read:
+   * value, gradient and Hessian are 0. hess needs grad. Either may be the logits' own memory (same strides). */
   void (*cross_entropy)(const fl_xent *options, fl_size rows, fl_rows logits, const int64_t *target,
                         fl_rows probability, const unsigned char *skip, const double *scale, double *value,
                         fl_rows grad, fl_rows hess, void *scratch);
