@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--output", type=Path, default=Path("fastloss-demo.png"), metavar="PNG",
                       help="where the figure goes (default: %(default)s)")  # fmt: skip
-    demo.add_argument("--seed", type=int, default=0, help="of splits, initial weights and noise (default: %(default)s)")
+    demo.add_argument("--seed", type=_seed, default=0, help="of splits, starts and noise (default: %(default)s)")
     return parser
 
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "check":
         return _check(parser, options)
-    return _demo(options)
+    return _demo(parser, options)
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -94,7 +94,9 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0 if run_check(quick=options.quick, kernels=options.loss, isas=options.isa) else 1
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if not options.output.parent.is_dir():  # said before the work, not after it
+        parser.error(f"--output {options.output}: there is no folder {options.output.parent}")
     from fastloss.demo import MissingPackages, run_demo
 
     try:
@@ -103,6 +105,14 @@ def _demo(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _seed(text: str) -> int:
+    """An integer >= 0 on the command line."""
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"{seed} is negative; expected an integer >= 0")
+    return seed
 
 
 def _sentence(text: str) -> str:

@@ -249,9 +249,11 @@ cdef class PointwiseKernel:
             if not is_plain(&buffers.buffer[k], b, bits):
                 return None
         for k in range(2, buffers.count):
+            if overlap(&buffers.buffer[k], &buffers.buffer[1]):
+                return None
             if buffers.buffer[k].buf == b.buf and k == 2 and want < 2:
                 in_place = True
-            elif overlap(&buffers.buffer[k], b) or overlap(&buffers.buffer[k], &buffers.buffer[1]):
+            elif overlap(&buffers.buffer[k], b):
                 return None
         if buffers.count == 4 and overlap(&buffers.buffer[2], &buffers.buffer[3]):
             return None

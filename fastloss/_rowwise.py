@@ -160,9 +160,10 @@ def _options(values: dict[str, Any]) -> dict[str, float]:
 
 
 def _is_plain(parameters: tuple[Any, ...], plain: tuple[Any, ...]) -> bool:
-    """Whether all options are at their defaults, which switch them off."""
+    """Whether all options are at their defaults, which switch them off; True is no 1.0, and -1.0 no axis."""
+    given = parameters[2:]
     try:
-        return parameters[2:] == plain
+        return given == plain and list(map(type, given)) == list(map(type, plain))
     except ValueError:  # an array where a number belongs: the general path says so
         return False
 

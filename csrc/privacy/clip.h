@@ -18,7 +18,7 @@
  *    bound survives it too.
  *
  * Squares beyond [1e-250, 1e300] (double only) have overflowed or lost digits: clip_factor scales such a row by a power
- * of two. Only + * / sqrt and no fma_, so that baseline gives the same bits as well.
+ * of two.
  */
 #ifndef FASTLOSS_CLIP_H
 #define FASTLOSS_CLIP_H
@@ -33,25 +33,37 @@ INLINE const real *row_of(const fl_clip_block *block, ptrdiff_t row) {
   return (const real *)(block->data + row * block->stride);
 }
 
+/* a*b + c in double, in the float kernels too; one rounding where the target has the instruction. */
+INLINE double fma_double(double a, double b, double c) {
+#if !HAVE_FMA
+  return a * b + c;
+#elif defined(_MSC_VER) && !defined(__clang__)
+  return fma(a, b, c);
+#else
+  return __builtin_fma(a, b, c);
+#endif
+}
+
 /* ---- Sums over one row of one block ---- */
 
-typedef double clip_term(double x);
-INLINE double square_term(double x) { return x * x; }
-INLINE double absolute_term(double x) { return fabs(x); }
+typedef double clip_term(double x, double sum);
+INLINE double add_square(double x, double sum) { return fma_double(x, x, sum); }
+INLINE double add_absolute(double x, double sum) { return sum + fabs(x); }
 
-INLINE double clip_row_sum(clip_term *term, ptrdiff_t n, const real *x) {
+INLINE double clip_row_sum(clip_term *add, ptrdiff_t n, const real *x) {
   double acc[LANES] = {0.0};
   ptrdiff_t j = 0;
   for (; j + LANES <= n; j += LANES)
-    for (int l = 0; l < LANES; l++) acc[l] += term((double)x[j + l]);
-  for (int l = 0; j + l < n; l++) acc[l] += term((double)x[j + l]);
+    for (int l = 0; l < LANES; l++) acc[l] = add((double)x[j + l], acc[l]);
+  for (int l = 0; j + l < n; l++) acc[l] = add((double)x[j + l], acc[l]);
   return fold_lanes(acc);
 }
 
 static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
   for (ptrdiff_t r = 0; r < rows; r++) {
     const real *x = row_of(block, first + r);
-    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(square_term, block->columns, x) : clip_row_sum(absolute_term, block->columns, x);
+    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(add_square, block->columns, x)
+                                  : clip_row_sum(add_absolute, block->columns, x);
   }
 }
 
@@ -134,14 +146,14 @@ static double scaled_norm(const fl_clip_rule *rule, const fl_clip_block *blocks,
     double acc[LANES] = {0.0};
     for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
       double v = (double)x[j] * p.a * p.b;
-      acc[j % LANES] += rule->norm == FL_NORM_L2 ? v * v : fabs(v);
+      acc[j % LANES] = rule->norm == FL_NORM_L2 ? add_square(v, acc[j % LANES]) : add_absolute(v, acc[j % LANES]);
     }
     pair_add(&hi, &lo, fold_lanes(acc), 0.0);
   }
   return rule->norm == FL_NORM_L2 ? sqrt(hi + lo) : hi + lo;
 }
 
-/* a b = *product + error exactly (Dekker, without fma: the same on every target; no overflow here). */
+/* a b = product + error exactly (Dekker, who needs no FMA, so that baseline decides alike; no overflow here). */
 INLINE double dekker_error(double a, double b, double product) {
   double t = 0x1.0000002p27 * a, ah = t - (t - a), al = a - ah;
   double s = 0x1.0000002p27 * b, bh = s - (s - b), bl = b - bh;
@@ -170,12 +182,14 @@ static int fits(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t
     const real *x = row_of(&blocks[b], row);
     double hi[LANES] = {0.0}, lo[LANES] = {0.0}, lost[LANES] = {0.0};
     for (ptrdiff_t j = 0; j < blocks[b].columns; j += LANES) {
-      double v[LANES] = {0.0};
-      for (ptrdiff_t l = 0; l < LANES && j + l < blocks[b].columns; l++) v[l] = fabs((double)x[j + l]);
+      real v[LANES] = {0};
+      ptrdiff_t n = blocks[b].columns - j < LANES ? blocks[b].columns - j : LANES;
+      memcpy(v, x + j, (size_t)n * sizeof(real));
+      VECTOR_LOOP
       for (int l = 0; l < LANES; l++) {
-        double w = v[l] * p.a * p.b, term = squared ? w * w : w;
+        double w = fabs((double)v[l]) * p.a * p.b, term = squared ? w * w : w;
         exact_add(&hi[l], &lo[l], &lost[l], term, squared ? dekker_error(w, w, term) : 0.0);
-        lost[l] += ((v[l] != 0.0) & (w < 0x1p-400)) ? 1.0 : 0.0;
+        lost[l] += ((v[l] != 0) & (w < 0x1p-400)) ? 1.0 : 0.0;
       }
     }
     for (int l = 0; l < LANES; l++) {
@@ -240,19 +254,20 @@ static void clip_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_
     const double p = factors[i], q = factors[i + 1], r = factors[i + 2], s = factors[i + 3];
     VECTOR_LOOP
     for (ptrdiff_t j = 0; j < n; j++)
-      sums[j] = (((sums[j] + p * (double)a[j]) + q * (double)b[j]) + r * (double)c[j]) + s * (double)d[j];
+      sums[j] = fma_double(s, (double)d[j], fma_double(r, (double)c[j], fma_double(q, (double)b[j],
+                fma_double(p, (double)a[j], sums[j]))));
   }
   for (; i + 2 <= count; i += 2) {
     const real *a = row_of(block, rows[i]), *b = row_of(block, rows[i + 1]);
     const double p = factors[i], q = factors[i + 1];
     VECTOR_LOOP
-    for (ptrdiff_t j = 0; j < n; j++) sums[j] = (sums[j] + p * (double)a[j]) + q * (double)b[j];
+    for (ptrdiff_t j = 0; j < n; j++) sums[j] = fma_double(q, (double)b[j], fma_double(p, (double)a[j], sums[j]));
   }
   if (i < count) {
     const real *a = row_of(block, rows[i]);
     const double p = factors[i];
     VECTOR_LOOP
-    for (ptrdiff_t j = 0; j < n; j++) sums[j] += p * (double)a[j];
+    for (ptrdiff_t j = 0; j < n; j++) sums[j] = fma_double(p, (double)a[j], sums[j]);
   }
 }
 

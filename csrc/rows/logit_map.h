@@ -6,13 +6,13 @@
 #ifndef FASTLOSS_LOGIT_MAP_H
 #define FASTLOSS_LOGIT_MAP_H
 
-#include "../core/math.h"
-#include "../core/reduce.h"
+#include "softmax.h"
 
 typedef struct {
   int on, capped;
   real gain, gain_low;       /* 1 / T, or cap / T with a cap */
   real inv_cap, inv_cap_low; /* 1 / cap */
+  real offset;               /* without a cap: a((x - offset)), see set_offset() */
   double slope;              /* 1 / T */
 } logit_map;
 
@@ -60,7 +60,7 @@ INLINE void split_quotient(double n, double d, real *high, real *low) {
 
 /* Both parameters are rounded to the real type: that is what they are worth there. cap 0: none. */
 static UNUSED logit_map make_logit_map(double temperature, double cap) {
-  logit_map map = {0, 0, R(1.0), R(0.0), R(0.0), R(0.0), 1.0};
+  logit_map map = {0, 0, R(1.0), R(0.0), R(0.0), R(0.0), R(0.0), 1.0};
   double t = (double)(real)temperature, c = (double)(real)cap;
   map.capped = c > 0.0;
   map.on = map.capped || t != 1.0;
@@ -85,9 +85,24 @@ INLINE real finite_pair(real x, real y, real *low) {
   return over ? bounded : y;
 }
 
+/* Far from 0, m / T and x / T would overflow, or cancel: there the row's maximum m is subtracted first, which is exact
+ * for every x that is not too far below it to matter (EXP_SPAN T < |m| / 2, Sterbenz), and a(m) becomes 0. */
+INLINE void set_offset(logit_map *map, real m) {
+  int far = map->on && !map->capped && fabs((double)m) * map->slope > (double)EXP_BASE;
+  map->offset = far ? m : R(0.0);
+}
+
 INLINE real map_temperature(logit_map map, real x, real *low) {
-  real y = times_pair(x, map.gain, map.gain_low, low);
-  return finite_pair(x, y, low);
+  real d = x - map.offset; /* <= 0 where there is an offset */
+  d = (abs_(d) > REAL_MAX) & (abs_(x) <= REAL_MAX) ? -REAL_MAX : d;
+  real y = times_pair(d, map.gain, map.gain_low, low);
+  return finite_pair(d, y, low);
+}
+
+/* a(m) - a(x) of two of the row's logits, m the larger, in double: finite in a float kernel whatever they are. */
+INLINE double map_gap(const logit_map *map, real m, real x, real a, real a_low, real b, real b_low) {
+  if (map->offset != R(0.0)) return 2.0 * ((0.5 * (double)m - 0.5 * (double)x) * map->slope);
+  return ((double)a - (double)b) + ((double)a_low - (double)b_low);
 }
 
 /* tanh as in core/math.h, with the part below its last bit: so the clamp lies where tanh is 1 in that part too. */

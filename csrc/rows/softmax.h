@@ -31,12 +31,14 @@
 
 /* How one row is shifted. magic = ROUND_MAGIC plus the exponent field of 2^(EXP_BIAS - N): adding it rounds to an
  * integer and subtracts the maximum at once. */
-typedef struct { real base, magic, cut; } row_shift;
+typedef struct { real base, magic, cut, base_low; } row_shift;
 
-/* m finite. */
-INLINE row_shift shift_of(real m) {
+/* The maximum m + m_low, finite. */
+INLINE row_shift shift_of(real m, real m_low) {
   row_shift s;
-  s.base = abs_(m) > EXP_BASE ? m : R(0.0);
+  int far = abs_(m) > EXP_BASE;
+  s.base = far ? m : R(0.0);
+  s.base_low = far ? m_low : R(0.0);
   real d = m - s.base, n = fma_(d, LOG2_E, ROUND_MAGIC) - ROUND_MAGIC;
   s.magic = ROUND_MAGIC + ((real)(EXP_BIAS + (int)EXPONENT_BIAS) - n);
   s.cut = d - EXP_SPAN;
@@ -46,7 +48,7 @@ INLINE row_shift shift_of(real m) {
 /* e of x + low, |low| <= half an ULP of x; a NaN passes, and so does -inf (as 0, whatever low is). */
 INLINE real exp_shifted_low(real x, real low, row_shift s) {
   real d = x - s.base, t = fma_(d, LOG2_E, s.magic), n = t - s.magic;
-  real r = fma_(-n, LN2_LO, fma_(-n, LN2_HI, d)) + low;
+  real r = fma_(-n, LN2_LO, fma_(-n, LN2_HI, d)) + (low - s.base_low);
   real e = exp_poly_(r) * real_of(bits_of(t) << REAL_MANTISSA);
   return d < s.cut ? R(0.0) : e;
 }
@@ -101,7 +103,8 @@ INLINE softmax_sum sum_with(double hi, double lo, double e) {
 INLINE double quotient(double n, softmax_sum s) {
   double q = n * s.inverse;
 #if FASTLOSS_REAL_BITS == 64
-  q += (fma_(-q, s.hi, n) - q * s.lo) * s.inverse;
+  double rest = (fma_(-q, s.hi, n) - q * s.lo) * s.inverse;
+  q += rest == rest ? rest : 0.0; /* NaN beside an infinite q */
 #endif
   return q;
 }

@@ -58,7 +58,7 @@ static UNUSED double activation_row(int what, fl_size n, const real *x, real *ou
     if (out) infinite_activation(what, n, single_infinity(n, x, 1), out, 1);
     return value;
   }
-  const row_shift s = shift_of(m);
+  const row_shift s = shift_of(m, R(0.0));
   const fl_size k = row_find(n, x, m);
   double hi = 0.0, lo = 0.0, part_hi, part_lo;
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {

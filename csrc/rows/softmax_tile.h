@@ -111,7 +111,7 @@ static UNUSED void tile_max(softmax_tile *t, fl_size n, const real *piece) {
 static UNUSED void tile_shift(softmax_tile *t) {
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
-    row_shift s = shift_of(t->max[l]);
+    row_shift s = shift_of(t->max[l], R(0.0));
     t->base[l] = s.base;
     t->magic[l] = s.magic;
     t->cut[l] = s.cut;

@@ -99,8 +99,9 @@ INLINE double infinite_u(const xent *c, const real *probability, fl_size stride,
 }
 
 /* A row whose one +inf is at class k: p is its one-hot; k < 0: no limit, NaN. The strides are those of the arrays. */
-static UNUSED double infinite_row(const xent *c, fl_size k, const real *probability, fl_size probability_stride,
-                                  fl_size target, double scale, real *g, fl_size g_stride, real *h, fl_size h_stride) {
+static UNUSED double infinite_row(const xent *c, fl_size k, const real *x, fl_size x_stride, const real *probability,
+                                  fl_size probability_stride, fl_size target, double scale, real *g, fl_size g_stride,
+                                  real *h, fl_size h_stride) {
   double total = 0.0, others = 0.0, value = 0.0, z = c->z_loss * (probability ? 1.0 : weight_of(c, target));
   if (k < 0) {
     for (fl_size i = 0; i < c->classes; i++) {
@@ -120,8 +121,11 @@ static UNUSED double infinite_row(const xent *c, fl_size k, const real *probabil
   for (fl_size i = 0; i < c->classes && g; i++) {
     double u = infinite_u(c, probability, probability_stride, target, total, i);
     double slope = i == k ? others + (z > 0.0 ? (double)INFINITY : 0.0) : 0.0 - u;
-    g[i * g_stride] = (real)(scale * c->map.slope * slope);
-    if (h) h[i * h_stride] = (real)(i == k ? scale * c->map.slope * c->map.slope * 2.0 * z : 0.0);
+    real first = R(1.0), second = R(0.0); /* of the cap, where the logit is finite; g may be x */
+    if (c->map.capped) first = capped_slope(c->map, x[i * x_stride], &second);
+    g[i * g_stride] = (real)(scale * c->map.slope * slope * (double)first);
+    if (!h) continue;
+    h[i * h_stride] = (real)(scale * c->map.slope * (i == k ? c->map.slope * 2.0 * z : slope * (double)second));
   }
   return value;
 }
@@ -157,12 +161,13 @@ static UNUSED double sum_without(fl_size n, real *e, fl_size without) {
 /* m: the largest logit, finite. */
 static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_work *work) {
   const fl_size n = c->classes, y = row->target;
-  real m_low = R(0.0), y_low = R(0.0), at_y = row->x[y];
+  const real top = m, logit_y = row->x[y];
+  real m_low = R(0.0), y_low = R(0.0), at_y = logit_y;
   if (c->map.on) {
     m = map_logit(&c->map, m, &m_low);
     at_y = map_logit(&c->map, at_y, &y_low);
   }
-  row_shift s = shift_of(m);
+  row_shift s = shift_of(m, m_low);
   double hi = 0.0, lo = 0.0, part_hi, part_lo;
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
@@ -173,7 +178,7 @@ static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_
     pair_add(&hi, &lo, part_hi, part_lo);
   }
   real e_y = exp_shifted_low(at_y, y_low, s), e_m = exp_shifted_low(m, m_low, s);
-  double gap = ((double)m - (double)at_y) + ((double)m_low - (double)y_low);
+  double gap = map_gap(&c->map, top, logit_y, m, m_low, at_y, y_low);
   double rest = hi + lo, weight = weight_of(c, y);
   double value = weight * plain_loss(rest, (double)e_y, (double)e_m, gap);
   if (!row->g) return value;
@@ -228,19 +233,27 @@ static UNUSED void xent_targets(const xent *c, const xent_row *row, double total
   }
 }
 
-/* Sum of u_c (m - a_c) over a chunk; a_low NULL: a is exact. */
-static UNUSED void xent_distances(fl_size n, const real *u, const real *a, const real *a_low, double m, double m_low,
-                                  double *term, double *hi, double *lo) {
+/* Sum of u_c (a(m) - a(x_c)) over a chunk, in double. A temperature alone is a factor, applied to halves so that the
+ * difference does not overflow where the quotient would not; behind a cap (a_low not NULL) a is given as a pair. */
+static UNUSED void xent_distances(const logit_map *map, fl_size n, const real *u, const real *x, const real *a_low,
+                                  double m, double m_low, double *term, double *hi, double *lo) {
+  const double slope = 2.0 * map->slope;
   if (a_low) {
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) {
-      double distance = (double)u[i] * ((m - (double)a[i]) + (m_low - (double)a_low[i]));
+      double distance = (double)u[i] * ((m - (double)x[i]) + (m_low - (double)a_low[i]));
+      term[i] = u[i] == R(0.0) ? 0.0 : distance;
+    }
+  } else if (map->on) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) {
+      double distance = ((double)u[i] * (0.5 * m - 0.5 * (double)x[i])) * slope;
       term[i] = u[i] == R(0.0) ? 0.0 : distance;
     }
   } else {
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) {
-      double distance = (double)u[i] * (m - (double)a[i]);
+      double distance = (double)u[i] * (m - (double)x[i]);
       term[i] = u[i] == R(0.0) ? 0.0 : distance;
     }
   }
@@ -257,6 +270,9 @@ typedef struct {
   real at_y, y_low;
 } weighted_state;
 
+/* x y, and 0 for x = 0 whatever y is. */
+INLINE double zero_or(double x, double y) { return x == 0.0 ? 0.0 : x * y; }
+
 /* The second pass: gradients and Hessians. e_row: the exponentials, or NULL to compute them again. */
 static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const weighted_state *w, const real *e_row,
                                       xent_work *work) {
@@ -267,6 +283,8 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
   const double wide_factor = quotient(pull * scale, w->sum);
   const real factor = (real)wide_factor, inverse = (real)quotient(1.0, w->sum), f = (real)scale;
   const real hess_factor = (real)(wide_factor * slope), squared = (real)(2.0 * w->z * scale * slope);
+  /* z-loss of huge logits: an infinite factor leaves a probability of 0 at its limit */
+  const int overflow = abs_(factor) > REAL_MAX || abs_(hess_factor) > REAL_MAX;
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     const real *x = row->x + i, *u = work->u, *e = e_row ? e_row + i : work->e;
@@ -286,9 +304,14 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
     } else {
       scale_chunk(length, e, wide_factor, g);
     }
+    for (fl_size j = 0; overflow && j < length; j++) {
+      if (e[j] != R(0.0)) continue;
+      g[j] = dense ? R(0.0) - u[j] * f : R(0.0);
+      if (h) h[j] = R(0.0);
+    }
     if (y >= i && y < i + length && y != k) {
       double p_y = quotient((double)exp_shifted_low(w->at_y, w->y_low, w->shift), w->sum);
-      g[y - i] = (real)(scale * (pull * p_y - (c->spread * weight_of(c, y) + w->hit)));
+      g[y - i] = (real)(scale * (zero_or(p_y, pull) - (c->spread * weight_of(c, y) + w->hit)));
     }
     if (k >= i && k < i + length) {
       double even = c->spread * weight_of(c, k);
@@ -296,7 +319,7 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
       double others = y < 0 ? (w->mass_hi - u_k) + w->mass_lo
                             : c->spread * (c->weight_sum - weight_of(c, k)) + (k == y ? 0.0 : w->hit);
       g[k - i] = (real)(scale * ((w->z_slope + others) * p_k - u_k * q_k));
-      if (h) h[k - i] = (real)(scale * slope * (pull * p_k * q_k + 2.0 * w->z * p_k * p_k));
+      if (h) h[k - i] = (real)(scale * slope * (zero_or(p_k * q_k, pull) + 2.0 * w->z * p_k * p_k));
     }
     if (c->map.capped) map_derivatives_chunk(&c->map, length, x, g, h);
     memcpy(row->g + i, g, (size_t)length * sizeof(real));
@@ -309,13 +332,14 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
   const fl_size n = c->classes, y = row->target;
   const int dense = row->probability || c->smooth;
   /* a cap needs x in the second pass too, so g cannot hold the exponentials where it is x */
+  const real top = m, logit_y = row->probability ? m : row->x[y]; /* read now: g may be x */
   real m_low = R(0.0), *kept = row->g && !(c->map.capped && row->g == row->x) ? row->g : NULL;
   double rest_hi = 0.0, rest_lo = 0.0, far_hi = 0.0, far_lo = 0.0, hi, lo, far = 0.0;
   weighted_state w = {.k = row_find(n, row->x, m), .z = c->z_loss};
   if (c->map.on) m = map_logit(&c->map, m, &m_low);
-  w.shift = shift_of(m);
-  w.at_y = row->probability ? m : row->x[y]; /* read now: g may be x */
-  if (!row->probability && c->map.on) w.at_y = map_logit(&c->map, w.at_y, &w.y_low);
+  w.shift = shift_of(m, m_low);
+  w.at_y = logit_y;
+  if (c->map.on) w.at_y = map_logit(&c->map, logit_y, &w.y_low);
   if (row->probability && c->smooth) w.total = row_sum(n, row->probability, &hi, &lo);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
@@ -326,8 +350,11 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
     pair_add(&rest_hi, &rest_lo, hi, lo);
     if (dense) {
       xent_targets(c, row, w.total, i, length, work->u);
-      const real *a = c->map.on ? work->high : x, *a_low = c->map.on ? work->low : NULL;
-      xent_distances(length, work->u, a, a_low, (double)m, (double)m_low, work->term, &hi, &lo);
+      if (c->map.capped) {
+        xent_distances(&c->map, length, work->u, work->high, work->low, (double)m, (double)m_low, work->term, &hi, &lo);
+      } else {
+        xent_distances(&c->map, length, work->u, x, NULL, (double)top, 0.0, work->term, &hi, &lo);
+      }
       pair_add(&far_hi, &far_lo, hi, lo);
     }
     if (row->probability) {
@@ -342,15 +369,16 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
     w.z *= weight;
     w.hit = c->onehot * weight;
     w.mass_hi = c->spread * c->weight_sum + w.hit;
-    if (w.hit != 0.0) far += w.hit * (((double)m - (double)w.at_y) + ((double)m_low - (double)w.y_low));
+    if (w.hit != 0.0) far += w.hit * map_gap(&c->map, top, logit_y, m, m_low, w.at_y, w.y_low);
   }
   w.e_k = (double)exp_shifted_low(m, m_low, w.shift);
   w.rest = rest_hi + rest_lo;
   w.sum = sum_with(rest_hi, rest_lo, w.e_k);
-  const double above = log1p_ratio(w.rest / w.e_k), lse = (double)m + ((double)m_low + above);
-  w.z_slope = 2.0 * w.z * lse;
+  const double far_top = c->map.offset != R(0.0) ? (double)top * c->map.slope : (double)m;
+  const double above = log1p_ratio(w.rest / w.e_k), lse = far_top + ((double)m_low + above);
+  w.z_slope = zero_or(w.z, 2.0 * lse);
   if (row->g) weighted_gradients(c, row, &w, kept, work);
-  return (pair_value(w.mass_hi, w.mass_lo) * above + far) + w.z * lse * lse;
+  return (pair_value(w.mass_hi, w.mass_lo) * above + far) + (w.z == 0.0 ? 0.0 : w.z * lse * lse);
 }
 
 /* ---- Any row ---- */
@@ -359,7 +387,13 @@ static UNUSED double xent_contiguous_row(const xent *c, const xent_row *row, xen
   real m = row_max(c->classes, row->x);
   if (!(abs_(m) <= REAL_MAX)) {
     fl_size k = single_infinity(c->classes, row->x, 1);
-    return infinite_row(c, k, row->probability, 1, row->target, row->scale, row->g, 1, row->h, 1);
+    return infinite_row(c, k, row->x, 1, row->probability, 1, row->target, row->scale, row->g, 1, row->h, 1);
+  }
+  xent mapped;
+  if (c->map.on) {
+    mapped = *c;
+    set_offset(&mapped.map, m);
+    c = &mapped;
   }
   return c->simple && !row->probability ? plain_row(c, row, m, work) : weighted_row(c, row, m, work);
 }

@@ -206,7 +206,7 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   for (fl_size l = 0; limits && l < rows; l++) {
     if (!w->limit[l]) continue;
     real *g_row = g ? g + l * grad.row_stride : NULL, *h_row = h ? h + l * hess.row_stride : NULL;
-    value[start + l] = infinite_row(c, w->infinite[l], NULL, 0, w->target[l], scale ? scale[start + l] : 1.0, g_row,
+    value[start + l] = infinite_row(c, w->infinite[l], NULL, 0, NULL, 0, w->target[l], scale ? scale[start + l] : 1.0, g_row,
                                     grad.class_stride, h_row, hess.class_stride);
   }
 }

@@ -22,9 +22,12 @@ Function = Callable[..., Array]
 
 def activation_subjects() -> list[Subject]:
     """Elementwise functions, public or not, and the public ones that take a class axis."""
-    elementwise = [Subject(name, partial(_elementwise, name), elementary_bound) for name in _core.names_of_unary()]
+    elementwise = [
+        Subject(name, partial(_elementwise, name), lambda real, isa: elementary_bound(isa))
+        for name in _core.names_of_unary()
+    ]
     rowwise = [
-        Subject(name, partial(_rowwise, name), lambda isa: LOSS_BOUND)
+        Subject(name, partial(_rowwise, name), lambda real, isa: LOSS_BOUND)
         for name in fl.__all__
         if "axis" in _parameters(getattr(activations, name, None))
     ]
@@ -71,7 +74,7 @@ def _public_truth(name: str, x: Array, axis: int | None = None) -> Truth:
 
 
 def _rowwise(name: str, real: Real, quick: bool) -> list[Case]:
-    elements = 6_000 if quick else 30_000
+    elements = 6_000 if quick else 20_000
     cases: list[Case] = []
     for classes in QUICK_CLASSES if quick else CLASSES:
         for adversarial in (False, True):

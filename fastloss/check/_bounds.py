@@ -20,8 +20,9 @@ HESSIAN_FACTOR = 2.0
 ELEMENTARY_BOUND = 1.0
 ELEMENTARY_BOUND_WITHOUT_FMA = 1.5
 
-# Temperature, softcap, z-loss, smoothing and class weights of row losses multiply and add several times more, and their
-# slopes lift probabilities that are subnormal: results below so many smallest normal numbers have that many fewer digits.
+# Temperature, softcap, z-loss, smoothing and class weights of row losses multiply and add several times more, and
+# their slopes lift subnormal probabilities, which have fewer digits: ULPs below so many smallest normal numbers don't
+# become smaller.
 OPTIONS_EXTRA = 4.0
 OPTIONS_FLOOR = 128.0
 
@@ -34,6 +35,16 @@ SUM_BOUNDS = {"float32": 1e-7, "float64": 1e-15}
 # What the worked numbers of the source documents are met to, relative.
 DOCUMENT_BOUND = 1e-14
 
+# Noise against the reference's, in ULP of the standard deviation or of the value, whichever is larger.
+NOISE_BOUND = 4.0
+
+# Clipped sums, in ULP of the sum of absolute terms. So that the clipped norm is within its bound exactly, factors are
+# lowered by (W / 32 + 17) 2^-53 for blocks of W <= 4096 columns, and float32 results are rounded towards zero.
+CLIP_BOUNDS = {"float32": 2.0, "float64": 80.0}
+
+# Norms, relative.
+NORM_BOUND = 1e-14
+
 # Instruction sets without fused multiply-add: not bound to the bits of the others.
 WITHOUT_FMA = frozenset({"baseline"})
 
@@ -41,6 +52,11 @@ WITHOUT_FMA = frozenset({"baseline"})
 def loss_bound(name: str) -> float:
     """The bound of a loss's value and gradient."""
     return SIMPLE_BOUND if name in SIMPLE_LOSSES else LOSS_BOUND
+
+
+def clip_bound(real: str) -> float:
+    """The bound of a clipped sum."""
+    return CLIP_BOUNDS[real]
 
 
 def elementary_bound(isa: str) -> float:

@@ -65,7 +65,8 @@ class Truth:
     def _distance(self, got: Array, want: Array) -> Array:
         info = np.finfo(self._real)
         with np.errstate(all="ignore"):
-            errors = np.abs((got - want).astype(np.float64)) / self._unit
+            # Divided in longdouble: a difference of subnormals would be rounded in float64.
+            errors = (np.abs(got - want) / self._unit).astype(np.float64)
             beyond = np.isinf(got) & (np.abs(want) >= info.max * (1 - 4 * info.eps)) & (np.sign(got) == np.sign(want))
             same = (got == want) | (np.isnan(got) & np.isnan(want)) | beyond
         return np.where(same, 0.0, np.where(np.isnan(errors), math.inf, errors))
@@ -87,11 +88,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Subject:
-    """A kernel: its cases for a real type (fewer where asked to be quick), and its bound on an instruction set."""
+    """A kernel: its cases for a real type (fewer where asked to be quick), its bound for a type and instruction set."""
 
     name: str
     cases: Callable[[Real, bool], list[Case]]
-    bound: Callable[[str], float]
+    bound: Callable[[Real, str], float]
 
 
 class Row:
@@ -130,7 +131,7 @@ class Row:
             where = f" [{', '.join(str(int(i)) for i in at)}]" if at else ""
             self.problems.append(
                 f"{case.name}: {truth.column}{where} is {float(result[at])!r}, the reference has "
-                f"{float(truth.value[at])!r}: {worst:.2f} ULP"
+                f"{float(truth.value[at])!r}: {worst:.4g} ULP"
             )
 
     def _check_sum(self, case: Case, terms: Array, total: float) -> None:

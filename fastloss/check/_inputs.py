@@ -58,17 +58,17 @@ def special_probabilities(real: Real) -> Array:
 def special_labels(real: Real) -> Array:
     """The same of labels; no subnormal ones, as their product with a weight has few digits left."""
     p = special_probabilities(real)
-    return p[~((p > 0) & (p < np.finfo(real).eps ** 2))]
+    return np.asarray(p[~((p > 0) & (p < np.finfo(real).eps ** 2))])
 
 
 def random_values(domain: str, rng: np.random.Generator, n: int, real: Real) -> Array:
     """Ordinary members of a domain."""
     if domain == "sign":
-        return rng.choice([-1.0, 1.0], n).astype(real)
+        return np.asarray(rng.choice([-1.0, 1.0], n).astype(real))
     if domain == "unit interval":
         soft, near = rng.uniform(size=n), np.exp2(-rng.uniform(0, 40, n))
         return np.asarray(np.choose(rng.integers(0, 4, n), [soft, near, 1 - near, rng.integers(0, 2, n)]).astype(real))
-    return (4 * rng.standard_normal(n)).astype(real)
+    return np.asarray((4 * rng.standard_normal(n)).astype(real))
 
 
 def special_values(domain: str, real: Real, label: bool = False) -> Array:
@@ -114,11 +114,15 @@ def parameter_sets(loss: Any, arrays: tuple[Array, Array]) -> list[dict[str, Any
         if name in LAYOUT:
             continue
         for value in (*NUMBERS, per_column):
-            if np.array_equal(value, defaults[name].default) or not _accepts(loss, arrays, {name: value}):
+            if _equal(value, defaults[name].default) or not _accepts(loss, arrays, {name: value}):
                 continue
             sets.append({name: value})
             everything[name] = value
     return [*sets, everything] if len(everything) > 1 else sets
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return default is not None and bool(np.array_equal(value, default))
 
 
 def _accepts(loss: Any, arrays: tuple[Array, Array], parameters: dict[str, Any]) -> bool:

@@ -13,9 +13,10 @@ import fastloss as fl
 from fastloss import _core
 from fastloss._backend import EXTENDED
 from fastloss.check._activations import activation_subjects
-from fastloss.check._bounds import SUM_BOUNDS, WITHOUT_FMA
+from fastloss.check._bounds import HESSIAN_FACTOR, OPTIONS_EXTRA, SUM_BOUNDS, WEIGHTED_EXTRA, WITHOUT_FMA
 from fastloss.check._case import COLUMNS, Case, Real, Results, Row, Subject, same_bits
 from fastloss.check._losses import loss_subjects
+from fastloss.check._privacy import privacy_subjects
 
 REALS: tuple[Real, ...] = (np.dtype(np.float32), np.dtype(np.float64))
 THREADS = (1, 2, 3, 7)
@@ -26,7 +27,7 @@ Print = Callable[[str], None]
 
 def subjects() -> list[Subject]:
     """Everything that can be checked."""
-    return [*loss_subjects(), *activation_subjects()]
+    return [*loss_subjects(), *activation_subjects(), *privacy_subjects()]
 
 
 def kernel_names() -> list[str]:
@@ -103,7 +104,7 @@ def check_kernel(subject: Subject, real: Real, isas: Sequence[str], quick: bool)
         failed.append(f"no cases: {type(error).__name__}: {error}")
     fused: dict[int, Results] = {}
     for isa in isas:
-        row = Row(subject.name, real, isa, subject.bound(isa))
+        row = Row(subject.name, real, isa, subject.bound(real, isa))
         row.problems += failed
         with instruction_set(isa):
             for number, case in enumerate(cases):
@@ -138,10 +139,12 @@ def _check_case(row: Row, case: Case, number: int, fused: dict[int, Results]) ->
 def _show_heading(show: Print, width: int) -> None:
     show("Worst error in ULP (units in the last place of the result's largest term) against the NumPy reference,")
     show(f"which is evaluated in {'extended' if EXTENDED else 'double'} precision. Threads: {THREADS}.")
-    show("'threads' and 'fma sets': whether all thread counts, and all instruction sets with FMA, give the same bits.")
+    show(f"bound: of value and gradient; a Hessian's is {HESSIAN_FACTOR:g} times that. Weighted means and row losses")
+    show(f"with options are checked too, to {WEIGHTED_EXTRA:g} and {OPTIONS_EXTRA:g} ULP more, outside the columns.")
+    show("threads, fma sets: whether all thread counts, and all instruction sets with FMA, give the same bits.")
     show("")
-    columns = "  ".join(f"{name:>8}" for name in COLUMNS)
-    show(f"{'kernel':<{width}}  {'type':<7}  {'set':<8}  {columns}  {'bound':>5}  {'threads':<7}  {'fma sets':<8}  result")
+    errors = "  ".join(f"{name:>8}" for name in COLUMNS)
+    show(f"{'kernel':<{width}}  {'type':<7}  {'set':<8}  {errors}  {'bound':>5}  {'threads':<7}  fma sets  result")
 
 
 def _line(row: Row, name: str, width: int) -> str:

@@ -98,7 +98,7 @@ def noise_scale(multiplier: float, rule: Rule) -> float:
         return 0.0
     if math.inf in rule.bounds:
         raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} with noise_multiplier = {multiplier!r}: expected "
-                         "finite bounds, as no noise hides unbounded rows (inf goes with noise_multiplier = 0)")  # fmt: skip
+                         "finite bounds, as no noise hides unbounded rows (inf: noise_multiplier = 0)")  # fmt: skip
     scale = multiplier * rule.sensitivity
     if not 0.0 < scale < math.inf:
         raise ValueError(f"noise_multiplier = {multiplier!r} times the sensitivity {rule.sensitivity!r} is {scale!r}; "

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _core
+from fastloss import _core, _settings
+from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._gradients import Gradients
 from fastloss.privacy._rules import Rule
@@ -264,6 +265,11 @@ def _clip(gradients: Gradients, rule: Rule, sums: Array | None) -> tuple[Array, 
     """Norms and states, (norm groups, B); clipped rows are added to sums."""
     norms = np.zeros((len(rule.bounds), gradients.batch_size))
     states = np.zeros(norms.shape, np.uint8)
+    backend = _settings.get_backend()
+    if backend == "reference":
+        _backend.clip(gradients, rule, sums, norms, states)
+        return norms, states
+    before = sums.copy() if backend == "check" and sums is not None else None
     _core.clip(
         gradients.matrices,
         np.array(rule.groups, np.intp),
@@ -275,6 +281,8 @@ def _clip(gradients: Gradients, rule: Rule, sums: Array | None) -> tuple[Array, 
         norms,
         states,
     )
+    if backend == "check":
+        _backend.check_clip(gradients, rule, before, sums, norms, states)
     return norms, states
 
 
@@ -300,10 +308,17 @@ def _finish(
     scale: float = 0.0,
 ) -> None:
     """Write (sums + noise) / divisor to the outputs, one after the other in the stream."""
-    at = 0
+    at, backend, distribution = 0, _settings.get_backend(), LAPLACE if laplace else GAUSSIAN
     for array in arrays:
-        _core.finish_sums(sums[at : at + array.size], array, divisor, laplace, key, first + at, scale)
+        part, index = sums[at : at + array.size], first + at
         at += array.size
+        if backend == "reference":
+            _backend.finish(part, array, divisor, distribution, key, index, scale)
+            continue
+        want = _backend.noised(part, array, divisor, distribution, key, index, scale) if backend == "check" else None
+        _core.finish_sums(part, array, divisor, laplace, key, index, scale)
+        if want is not None:
+            _backend.check_finish(want, array, divisor, scale)
 
 
 def _nonfinite_rows(gradients: Gradients, states: Array, nonfinite: str) -> npt.NDArray[np.bool_]:

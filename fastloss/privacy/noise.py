@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _core
+from fastloss import _core, _settings
+from fastloss.privacy import _backend
 
 Array = npt.NDArray[Any]
 
@@ -156,7 +157,13 @@ class NoiseGenerator:
             raise TypeError(f"dtype = {dtype!r} is not supported; expected numpy.float32 or numpy.float64")
         result = np.empty(sizes, real) if out is None else arguments.check_output(out, "out", sizes, real, [])
         key, first = self._reserve(distribution, result.size)
+        backend = _settings.get_backend()
+        if backend == "reference":
+            _backend.noise(distribution, key, first, factor, result)
+            return result
         _core.noise(distribution == LAPLACE, key, first, factor, result)
+        if backend == "check":
+            _backend.check_noise(distribution, key, first, factor, result)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -183,10 +183,12 @@ def clip_row(row: Array, norm: str, bound: float, automatic: bool) -> Array:
 
 @dataclass
 class ClippedSum:
-    """The sums of one array per parameter, and norms and states of the rows."""
+    """The sums of one array per parameter; of every row its norm, whether it is finite and whether it was clipped."""
 
     sum: list[Array]
     norms: Array
+    finite: Array
+    clipped: Array
     clipped_fraction: float
     nonfinite_rows: int
     batch_size: int
@@ -237,10 +239,21 @@ def clip_and_sum(grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str 
     return ClippedSum(
         sum=result,
         norms=np.array(norms).T if mode == "per_layer" else np.array(norms[0]),
+        finite=finite,
+        clipped=clipped,
         clipped_fraction=float(clipped.mean()) if batch else math.nan,
         nonfinite_rows=int((~finite).sum()),
         batch_size=batch,
         sensitivity=math.hypot(*values) if norm == "l2" else math.fsum(values),
+    )
+
+
+def toward_zero(x: Array, real: npt.DTypeLike) -> Array:
+    """Float64 values rounded to a real type, never away from zero."""
+    with np.errstate(over="ignore"):
+        nearest = x.astype(real)
+    return np.where(
+        np.abs(nearest.astype(np.float64)) > np.abs(x), np.nextafter(nearest, nearest.dtype.type(0)), nearest
     )
 
 

@@ -1,0 +1,59 @@
+"""``python -m fastloss demo``: what fastloss is for, on real data, in three parts and one figure.
+
+One file per part, to be read as examples: ``digits`` (training classifiers), ``outliers`` (regression with bad data),
+``private`` (training with differential privacy). Needs the packages of the extra ``demo``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+# Import name: name on the package index.
+PACKAGES = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm"}
+
+
+class MissingPackages(ImportError):
+    """A package that the demo needs is not installed."""
+
+
+def require_packages() -> None:
+    """Raise MissingPackages, naming what is missing and how to get it."""
+    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise MissingPackages(
+            f"the demo needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed here; "
+            f"to install: pip install {' '.join(missing)}   (or: pip install 'fastloss[demo]')"
+        )
+
+
+def run_demo(*, output: Path, seed: int = 0, quiet: bool = False) -> None:
+    """Run all three parts, print their tables and save the figure.
+
+    Parameters
+    ----------
+    output
+        Where the figure goes, a PNG file.
+    seed
+        Of splits, initial weights, batches and noise.
+    quiet
+        No progress bars.
+
+    Raises
+    ------
+    MissingPackages
+        Where scikit-learn, matplotlib or tqdm is not installed.
+    """
+    require_packages()
+    from fastloss.demo import digits, figure, outliers, private
+
+    start = time.perf_counter()
+    trainings = digits.run(seed=seed, quiet=quiet)
+    print(digits.report(trainings), end="\n\n")
+    errors = outliers.run(seed=seed, quiet=quiet)
+    print(outliers.report(errors), end="\n\n")
+    accuracies = private.run(seed=seed, quiet=quiet)
+    print(private.report(accuracies), end="\n\n")
+    figure.draw(trainings, errors, accuracies, output)
+    print(f"Figure: {output}. All of it took {time.perf_counter() - start:.0f} s.")

@@ -1,0 +1,109 @@
+"""The demo's figure: four panels, one PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from fastloss.demo import digits, private
+from fastloss.demo._text import mean_and_spread
+from fastloss.demo.digits import Training
+from fastloss.demo.outliers import OUTLIER_SHARE, Errors
+from fastloss.demo.private import Accuracies
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+
+
+def draw(
+    trainings: Sequence[Training], errors: Sequence[Errors], accuracies: Sequence[Accuracies], output: Path
+) -> None:
+    """Draw the results of all parts and save them as PNG."""
+    figure = Figure(figsize=(12.5, 9))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.06)
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subplots(2, 2)
+    _draw_accuracy(panels[0, 0], trainings)
+    _draw_times(panels[0, 1], trainings)
+    _draw_outliers(panels[1, 0], errors)
+    _draw_private(panels[1, 1], accuracies)
+    for panel in panels.flat:
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(output, format="png", dpi=130)
+
+
+def _draw_accuracy(panel: Any, trainings: Sequence[Training]) -> None:
+    """Lines for fastloss, and the reference as rings upon them: they should coincide."""
+    for model, color in zip(digits.MODELS, (BLUE, ORANGE), strict=True):
+        for t in trainings:
+            if t.model != model or t.implementation == "NumPy by hand":
+                continue
+            epochs = np.arange(1, len(t.accuracy) + 1)
+            percent = 100 * np.array(t.accuracy)
+            if t.implementation == "fastloss":
+                panel.plot(epochs, percent, color=color, label=f"{model}, fastloss")
+            else:
+                panel.plot(epochs, percent, "o", color=color, mfc="none", ms=6, label=f"{model}, reference")
+    panel.set(title="Digits: accuracy with fastloss and with its reference", xlabel="epoch", ylabel="test accuracy (%)")
+    panel.legend(loc="lower right", frameon=False)
+    panel.grid(alpha=0.25)
+
+
+def _draw_times(panel: Any, trainings: Sequence[Training]) -> None:
+    """A bar for every training: the loss call, and the rest of the step."""
+    places = np.array([k + 0.7 * list(digits.MODELS).index(t.model) for k, t in enumerate(trainings)])
+    loss = np.array([t.loss_seconds * 1e6 for t in trainings])
+    rest = np.array([t.step_seconds * 1e6 for t in trainings]) - loss
+    panel.barh(places, loss, color=ORANGE, label="loss and its gradient")
+    panel.barh(places, rest, left=loss, color=GREY, alpha=0.55, label="matrix products, update")
+    for place, a, b in zip(places, loss, rest, strict=True):
+        panel.text(a + b, place, f"  {a:.0f} + {b:.0f}", va="center", fontsize=9)
+    for model in digits.MODELS:
+        first = places[[t.model == model for t in trainings]].min()
+        panel.text(0, first - 0.5, f" {model}", va="bottom", weight="bold")
+    panel.set_yticks(places, [t.implementation for t in trainings])
+    panel.set_ylim(places.max() + 0.6, places.min() - 1.1)
+    panel.set_xlim(0, 1.2 * float((loss + rest).max()))
+    panel.set(title="Digits: time of a training step of 64 images", xlabel="microseconds (median)")
+    panel.legend(loc="upper right", frameon=False, bbox_to_anchor=(1, 0.9))
+
+
+def _draw_outliers(panel: Any, errors: Sequence[Errors]) -> None:
+    """Two bars for every loss: trained on clean and on spoiled targets."""
+    places = np.arange(len(errors))
+    groups = (
+        ("clean training targets", BLUE, -0.2, [mean_and_spread(e.clean) for e in errors]),
+        (f"{OUTLIER_SHARE:.0%} of them spoiled", ORANGE, 0.2, [mean_and_spread(e.spoiled) for e in errors]),
+    )
+    for label, color, shift, values in groups:
+        means, spreads = np.transpose(values)
+        panel.bar(places + shift, means, 0.38, yerr=spreads, color=color, capsize=4, label=label)
+        for place, mean, spread in zip(places + shift, means, spreads, strict=True):
+            panel.text(place, mean + spread + 1.5, f"{mean:.0f}", ha="center", fontsize=9)
+    panel.set_xticks(places, [e.loss for e in errors])
+    panel.set(title="Diabetes: what outliers do to the fit", xlabel="loss that was minimised",
+              ylabel="mean absolute error, clean test data\n(units of the target, 25 to 346)")  # fmt: skip
+    panel.margins(y=0.15)
+    panel.legend(loc="upper right", frameon=False)
+
+
+def _draw_private(panel: Any, accuracies: Sequence[Accuracies]) -> None:
+    """Accuracy with error bars at evenly spaced noise multipliers."""
+    noisy = [r for r in accuracies if r.noise_multiplier is not None]
+    places = np.arange(len(noisy))
+    means, spreads = 100 * np.transpose([mean_and_spread(r.values) for r in noisy])
+    for r in accuracies:
+        if r.noise_multiplier is None:
+            panel.axhline(100 * float(np.mean(r.values)), color=GREY, ls="--", label="no clipping, no noise")
+    label = f"clipped to norm {private.MAX_GRAD_NORM:g}; mean and deviation of {len(noisy[0].values)} seeds"
+    panel.errorbar(places, means, spreads, fmt="o-", color=GREEN, capsize=4, label=label)
+    panel.set_xticks(places, [f"{r.noise_multiplier:g}" for r in noisy])
+    panel.set(title="Private training: accuracy against noise", xlabel="noise multiplier (not to scale)",
+              ylabel="test accuracy (%)")  # fmt: skip
+    panel.legend(loc="lower left", frameon=False)
+    panel.grid(alpha=0.25)

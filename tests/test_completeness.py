@@ -1,0 +1,108 @@
+"""All that makes a loss is there: body, table row, kernel, twin, public function, docstring, stub and test row."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from cases import ACTIVATIONS, BY_NAME, CASES, POINTWISE
+from truth import VALUES
+
+import fastloss as fl
+from fastloss import _core, _stubs
+from fastloss._loss import Loss
+
+CSRC = Path(__file__).parent.parent / "csrc"  # absent beside an installed wheel
+with_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="no C sources beside the tests")
+POINTWISE_NAMES = list(_core.names_of_pointwise())
+
+
+def rows(table: str, macro: str) -> list[str]:
+    return re.findall(rf"^{macro}\((\w+)", CSRC.joinpath(table).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@with_sources
+def test_table_and_bodies():
+    """losses.def, the files of csrc/losses, and the compiled kernels are the same list."""
+    names = rows("losses.def", "POINTWISE")
+    assert names == POINTWISE_NAMES
+    assert {path.stem for path in CSRC.joinpath("losses").glob("*.h")} == set(names)
+    for name in names:
+        body = CSRC.joinpath("losses", f"{name}.h").read_text(encoding="utf-8")
+        assert re.search(rf"^INLINE void {name}\(", body, re.MULTILINE), name
+        assert body.startswith("/*"), name
+    assert rows("unary.def", "UNARY") == list(_core.names_of_unary())
+
+
+@with_sources
+@pytest.mark.parametrize("path", sorted(CSRC.rglob("*.[ch]")), ids=lambda p: p.name)
+def test_every_c_file_says_what_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(("/*", "//"))
+    assert "restrict" not in re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("name", POINTWISE_NAMES)
+def test_every_kernel_is_a_public_loss(name):
+    assert isinstance(getattr(fl, name), Loss)
+    assert getattr(fl, name)._kernel.index == _core.names_of_pointwise()[name]
+
+
+def test_every_public_loss_has_everything():
+    losses = {name: getattr(fl, name) for name in fl.__all__ if isinstance(getattr(fl, name), Loss)}
+    stubs = "".join(_stubs.stub(module) for module in _stubs.MODULES)
+    assert {loss.__name__ for loss in losses.values()} == set(BY_NAME)
+    for name, loss in losses.items():
+        assert name in fl.reference.__all__
+        assert getattr(fl.reference, name).__doc__
+        assert loss.__doc__
+        assert re.search(rf"^{name}: _\w+$", stubs, re.MULTILINE), name
+        assert loss.__name__ in VALUES
+        assert loss.kind == BY_NAME[loss.__name__].kind
+
+
+def test_cases():
+    assert {case.name for case in POINTWISE} == set(POINTWISE_NAMES)
+    for case in CASES:
+        assert case.parameters[0] == {}, f"{case.name}: the defaults come first"
+        own = set(inspect.signature(getattr(fl, case.name)).parameters)
+        tried = {parameter for setting in case.parameters for parameter in setting}
+        assert tried <= own
+        declared = set(getattr(fl, case.name).declared) - {"prediction", "logits", "target", "axis", "ignore_index"}
+        assert tried == declared, f"{case.name}: a parameter is never tried"
+        assert case.rowwise or case.extremes, case.name
+        assert case.worked or case.name == "binary_cross_entropy_with_logits"
+
+
+def test_activations():
+    assert set(ACTIVATIONS) <= set(fl.__all__)
+    public = {
+        n for n, f in vars(fl.activations).items() if inspect.isfunction(f) and f.__module__ == "fastloss.activations"
+    }
+    assert {n for n in public if not n.startswith("_")} == set(ACTIVATIONS)
+    for name in ACTIVATIONS:
+        assert name in fl.reference.__all__
+
+
+def test_public_names():
+    """__all__ is sorted by name, all of it exists, and nothing public is missing from it."""
+    assert fl.__all__ == sorted(fl.__all__)
+    for name in fl.__all__:
+        assert getattr(fl, name) is not None
+    modules = ("regression", "binary", "multiclass", "activations")
+    for module in map(importlib.import_module, (f"fastloss.{m}" for m in modules)):
+        for name, value in vars(module).items():
+            if isinstance(value, Loss):
+                assert name in fl.__all__
+    for family in _stubs.MODULES:
+        assert any(isinstance(v, Loss) for v in vars(importlib.import_module(f"fastloss.{family}")).values())
+
+
+def test_modules_with_losses_have_stubs():
+    families = {
+        path.stem
+        for path in Path(fl.__file__).parent.glob("*.py")
+        if re.search(r"^@(pointwise|rowwise)_loss", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert families == set(_stubs.MODULES)

@@ -1,0 +1,132 @@
+"""What a loss object is: signatures, pickles, copies, names, docstrings, stubs."""
+
+import copy
+import importlib
+import inspect
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES
+
+import fastloss as fl
+from fastloss import _stubs
+from fastloss._loss import Loss
+
+COMMON = ["sample_weight", "reduction", "denominator", "grad_output", "out", "grad_out", "hess_out"]
+KEYWORDS = {
+    "__call__": ["sample_weight", "reduction", "denominator", "out"],
+    "value_and_grad": ["sample_weight", "reduction", "denominator", "grad_output", "out", "grad_out"],
+    "value_grad_hess": COMMON,
+}
+DEFAULTS = dict.fromkeys(COMMON) | {"reduction": "mean"}
+NAMES = sorted(name for name in fl.__all__ if isinstance(getattr(fl, name), Loss))
+
+
+@pytest.fixture(params=NAMES)
+def loss(request):
+    return getattr(fl, request.param)
+
+
+def test_there_are_losses():
+    assert set(NAMES) == {name for case in CASES for name in (case.name, *case.aliases)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_aliases(case):
+    for alias in case.aliases:
+        assert getattr(fl, alias) is getattr(fl, case.name)
+        assert getattr(fl.reference, alias) is getattr(fl.reference, case.name)
+
+
+@pytest.mark.parametrize("entry", KEYWORDS)
+def test_signature(loss, entry):
+    """Arrays are positional-only, prediction first; everything else is keyword-only, the loss's own first."""
+    signature = inspect.signature(getattr(loss, entry))
+    parameters = list(signature.parameters.values())
+    assert [p.kind for p in parameters[:2]] == [inspect.Parameter.POSITIONAL_ONLY] * 2
+    assert [p.name for p in parameters[:2]] in (["prediction", "target"], ["logits", "target"])
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[2:])
+    names = [p.name for p in parameters]
+    assert names[-len(KEYWORDS[entry]) :] == KEYWORDS[entry]
+    assert all(p.default == DEFAULTS[p.name] for p in parameters if p.name in DEFAULTS)
+    assert all(p.default is not p.empty for p in parameters[2:])
+    own = names[2 : -len(KEYWORDS[entry])]
+    twin = list(inspect.signature(getattr(fl.reference, loss.__name__)).parameters.values())
+    assert {p.name: p.default for p in twin if p.name in own} == {k: signature.parameters[k].default for k in own}
+    assert inspect.signature(loss) == inspect.signature(loss.__call__)
+
+
+def test_signature_of_denominator(loss):
+    parameters = inspect.signature(loss.denominator).parameters
+    assert next(iter(parameters)) == "target"
+    assert parameters["target"].kind is inspect.Parameter.POSITIONAL_ONLY
+    assert list(parameters)[-1] == "sample_weight"
+    own = inspect.signature(loss).parameters
+    assert all(own[k].default == p.default for k, p in parameters.items() if k != "target")
+
+
+def test_wrong_calls(loss):
+    for wrong in (lambda: loss([1.0]), lambda: loss([1.0], [1.0], 1.0), lambda: loss(prediction=[1.0], target=[1.0])):
+        with pytest.raises(TypeError):
+            wrong()
+    with pytest.raises(TypeError, match="beat"):
+        loss([1.0], [1.0], beat=1)
+    with pytest.raises(TypeError, match="grad_out"):
+        loss([1.0], [1.0], grad_out=np.empty(1))
+    with pytest.raises(TypeError, match="hess_out"):
+        loss.value_and_grad([1.0], [1.0], hess_out=np.empty(1))
+
+
+def test_pickle_copy_and_names(loss):
+    assert pickle.loads(pickle.dumps(loss)) is loss
+    assert copy.copy(loss) is loss
+    assert copy.deepcopy([loss])[0] is loss
+    assert repr(loss) == f"fastloss.{loss.__name__}"
+    assert getattr(fl, loss.__name__) is loss
+    assert loss.__module__ == "fastloss"
+    assert loss.value_and_grad.__qualname__ == f"{loss.__name__}.value_and_grad"
+    assert callable(loss)
+
+
+def test_attributes(loss):
+    case = next(c for c in CASES if loss.__name__ == c.name)
+    assert hasattr(loss, "value_grad_hess") == case.has_hessian
+    assert not hasattr(loss, "value_and_hess")
+    with pytest.raises(AttributeError, match=f"fastloss.{loss.__name__} has no attribute 'value_and_hess'"):
+        loss.value_and_hess
+    with pytest.raises(AttributeError):
+        loss.something = 1
+
+
+def test_a_loss_without_a_hessian_says_so():
+    class NoHessian(Loss):
+        _name = "example_loss"
+
+    assert not hasattr(NoHessian(), "value_grad_hess")
+    with pytest.raises(AttributeError, match=r"example_loss has no value_grad_hess: .*Hessian"):
+        NoHessian().value_grad_hess
+
+
+def test_results_have_the_promised_types(loss, dtype):
+    labels = np.array([0, 1]) if "logits" in inspect.signature(loss).parameters else np.ones((2, 2), dtype)
+    x = np.full((2, 2), 0.5, dtype)
+    for reduction in ("mean", "sum"):
+        assert type(loss(x, labels, reduction=reduction)) is float
+    value = loss(x, labels, reduction="none")
+    assert type(value) is np.ndarray
+    assert value.dtype == dtype
+    assert type(loss.denominator(labels)) is float
+    pair, triple = loss.value_and_grad(x, labels), loss.value_grad_hess(x, labels)
+    assert (type(pair), len(pair), type(triple), len(triple)) == (tuple, 2, tuple, 3)
+    scalar = loss.value_and_grad(x[0] if labels.ndim == 1 else x[0, 0], labels.flat[0], reduction="none")
+    assert type(scalar[0]) is np.ndarray
+    assert scalar[0].shape == ()
+
+
+@pytest.mark.parametrize("module", _stubs.MODULES)
+def test_stubs_are_current(module):
+    """After a change of a declaration: python -m fastloss._stubs."""
+    path = Path(importlib.import_module(f"fastloss.{module}").__file__).with_suffix(".pyi")
+    assert path.read_text(encoding="utf-8") == _stubs.stub(module)

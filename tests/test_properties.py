@@ -1,0 +1,189 @@
+"""Laws that hold for all inputs, searched by hypothesis."""
+
+import numpy as np
+import pytest
+from compare import same_bits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+import fastloss as fl
+
+ce = fl.cross_entropy
+quick = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+logits = st.floats(-60, 60, width=32)
+small = st.floats(-1e6, 1e6, width=32)
+
+
+@st.composite
+def rows(draw, low=1):
+    """Logits (N, C) in float64 and their labels."""
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(low, 40)))
+    x = draw(arrays(np.float64, shape, elements=logits))
+    return x, draw(arrays(np.int64, shape[0], elements=st.integers(0, shape[1] - 1)))
+
+
+@st.composite
+def pairs(draw, elements=small, targets=small):
+    """A prediction and a target of one shape."""
+    shape = draw(array_shapes(max_dims=3, max_side=8))
+    return draw(arrays(np.float64, shape, elements=elements)), draw(arrays(np.float64, shape, elements=targets))
+
+
+@quick
+@given(rows())
+def test_cross_entropy_is_not_negative(case):
+    value, grad, hess = ce.value_grad_hess(*case, reduction="none")
+    assert (value >= 0).all()
+    assert (hess >= 0).all()
+    assert np.abs(grad.sum(-1)).max() < 1e-13
+    assert (np.take_along_axis(grad, case[1][:, None], 1) <= 0).all()
+
+
+@quick
+@given(rows())
+def test_labels_are_one_hot_probabilities(case):
+    x, t = case
+    hard, soft = (
+        ce.value_and_grad(x, t, reduction="none"),
+        ce.value_and_grad(x, np.eye(x.shape[1])[t], reduction="none"),
+    )
+    assert hard[0] == pytest.approx(soft[0], rel=1e-14, abs=1e-300)
+    assert hard[1] == pytest.approx(soft[1], rel=1e-14, abs=1e-300)
+
+
+@quick
+@given(rows(), st.integers(-1000, 1000))
+def test_shift_of_a_row_changes_nothing(case, shift):
+    x, t = np.round(case[0] * 64) / 64, case[1]  # so that the shift is exact
+    value, grad = ce.value_and_grad(x, t)
+    moved = ce.value_and_grad(x + shift, t)
+    assert moved[0] == pytest.approx(value, rel=1e-13, abs=1e-300)
+    assert moved[1] == pytest.approx(grad, rel=1e-13, abs=1e-300)
+
+
+@quick
+@given(rows(), st.randoms(use_true_random=False))
+def test_permutation_of_classes_and_rows(case, random):
+    x, t = case
+    order = np.array(random.sample(range(x.shape[1]), x.shape[1]))
+    inverse = np.argsort(order)
+    value, grad = ce.value_and_grad(x, t, reduction="none")
+    permuted = ce.value_and_grad(x[:, order], inverse[t], reduction="none")
+    assert permuted[0] == pytest.approx(value, rel=1e-14, abs=1e-300)
+    assert permuted[1] == pytest.approx(grad[:, order], rel=1e-14, abs=1e-300)
+    back = ce.value_and_grad(x[::-1].copy(), t[::-1].copy(), reduction="none")
+    assert same_bits(back, (value[::-1], grad[::-1]))
+
+
+@quick
+@given(rows(2), st.floats(0, 1))
+def test_smoothing_is_a_mean_of_targets(case, alpha):
+    x, t = case
+    even, plain = np.full(x.shape, 1 / x.shape[1]), np.eye(x.shape[1])[t]
+    smoothed = ce(x, t, label_smoothing=alpha)
+    assert smoothed == pytest.approx((1 - alpha) * ce(x, plain) + alpha * ce(x, even), rel=1e-12, abs=1e-300)
+
+
+@quick
+@given(rows(), st.floats(0.25, 8))
+def test_temperature_divides_the_logits(case, temperature):
+    x, t = case
+    value, grad = ce.value_and_grad(x, t, temperature=temperature)
+    divided = ce.value_and_grad(x / temperature, t)
+    assert value == pytest.approx(divided[0], rel=1e-13, abs=1e-300)
+    assert grad == pytest.approx(divided[1] / temperature, rel=1e-12, abs=1e-300)
+
+
+@quick
+@given(rows())
+def test_softmax_family_agrees(case):
+    x, t = case
+    p, logs, sums = fl.softmax(x), fl.log_softmax(x), fl.logsumexp(x)
+    assert p.sum(-1) == pytest.approx(np.ones(len(x)), rel=1e-14)
+    assert np.exp(logs) == pytest.approx(p, rel=1e-13, abs=1e-300)
+    assert x - sums[:, None] == pytest.approx(logs, abs=1e-13 * 60)
+    assert -np.take_along_axis(logs, t[:, None], 1)[:, 0] == pytest.approx(
+        ce(x, t, reduction="none"), rel=1e-14, abs=1e-300
+    )
+
+
+@quick
+@given(pairs(logits, st.sampled_from([0.0, 1.0])))
+def test_binary_is_two_classes(case):
+    x, t = case
+    value, grad = fl.binary_cross_entropy_with_logits.value_and_grad(x, t, reduction="none")
+    two = np.stack([np.zeros_like(x), x], -1)
+    both = ce.value_and_grad(two, t.astype(int), reduction="none")
+    assert value == pytest.approx(both[0], rel=1e-14, abs=1e-300)
+    assert grad == pytest.approx(both[1][..., 1], rel=1e-14, abs=1e-300)
+    assert value == pytest.approx(np.where(t == 1, fl.softplus(-x), fl.softplus(x)), rel=1e-14)
+
+
+@quick
+@given(pairs(st.floats(-30, 30), st.floats(0, 1)), st.floats(0, 10))
+def test_pos_weight_multiplies_the_positive_part(case, weight):
+    x, t = case
+    loss = fl.binary_cross_entropy_with_logits
+    parts = weight * t * fl.softplus(-x) + (1 - t) * fl.softplus(x)
+    assert loss(x, t, pos_weight=weight, reduction="none") == pytest.approx(parts, rel=1e-13, abs=1e-300)
+
+
+@quick
+@given(pairs(st.floats(1e-6, 1 - 1e-6), st.floats(0, 1)))
+def test_probabilities_and_logits_agree(case):
+    p, t = case
+    x = np.log(p) - np.log1p(-p)
+    from_logits = fl.binary_cross_entropy_with_logits(x, t, reduction="none")
+    assert fl.binary_cross_entropy(p, t, reduction="none") == pytest.approx(from_logits, rel=1e-9)
+
+
+@quick
+@given(pairs(), st.floats(0.01, 100))
+def test_huber_is_delta_times_smooth_l1(case, delta):
+    x, t = case
+    huber = fl.huber_loss.value_and_grad(x, t, delta=delta, reduction="none")
+    smooth = fl.smooth_l1_loss.value_and_grad(x, t, beta=delta, reduction="none")
+    assert huber[0] == pytest.approx(delta * smooth[0], rel=1e-14, abs=1e-300)
+    assert huber[1] == pytest.approx(delta * smooth[1], rel=1e-14, abs=1e-300)
+
+
+@quick
+@given(pairs())
+def test_limits_of_huber_and_smooth_l1(case):
+    assert same_bits(fl.smooth_l1_loss.value_and_grad(*case, beta=0.0), fl.l1_loss.value_and_grad(*case))
+    assert fl.huber_loss(*case, delta=1e10) == pytest.approx(fl.half_mse_loss(*case), rel=1e-14)
+    assert 2 * fl.half_mse_loss(*case) == pytest.approx(fl.mse_loss(*case), rel=1e-15)
+
+
+@quick
+@given(pairs(small, st.sampled_from([-1.0, 1.0])), st.floats(0, 10))
+def test_hinges(case, margin):
+    x, t = case
+    hinge = fl.hinge_loss(x, t, margin=margin, reduction="none")
+    assert fl.squared_hinge_loss(x, t, margin=margin, reduction="none") == pytest.approx(hinge**2, rel=1e-15)
+    assert same_bits(hinge, fl.hinge_loss(-x, -t, margin=margin, reduction="none"))
+
+
+@quick
+@given(pairs())
+def test_losses_of_residuals_are_even(case):
+    x, t = case
+    for loss in (fl.mse_loss, fl.l1_loss, fl.half_mse_loss, fl.huber_loss, fl.smooth_l1_loss):
+        value, grad, hess = loss.value_grad_hess(x, t, reduction="none")
+        swapped = loss.value_grad_hess(t, x, reduction="none")
+        assert (value == swapped[0]).all()
+        assert (grad == -swapped[1]).all()
+        assert (hess == swapped[2]).all()
+
+
+@quick
+@given(pairs(), st.data())
+def test_gradient_is_the_slope(case, data):
+    """A convex loss lies above each of its tangents."""
+    x, t = case
+    y = x + data.draw(arrays(np.float64, x.shape, elements=st.floats(-10, 10)))
+    for loss in (fl.mse_loss, fl.l1_loss, fl.huber_loss, fl.smooth_l1_loss):
+        value, grad = loss.value_and_grad(x, t, reduction="none")
+        above = loss(y, t, reduction="none") - (value + grad * (y - x))
+        assert (above >= -1e-9 * (1 + value)).all()
