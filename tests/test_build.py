@@ -139,7 +139,7 @@ def test_no_avx_outside_the_dispatched_objects() -> None:
     if not functions:
         pytest.skip("the extension module has been stripped of its symbols")
     bad, counts = misplaced(lines("objdump", "-d", "--no-show-raw-insn"), functions)
-    assert bad == []
+    assert bad[:20] == []
     for isa, count in counts.items():  # the search finds what is there
         assert (count > 1000) == STATES[isa][0]
     assert not [name for _, _, name, _ in functions if name == "set_fast_math"]  # of crtfastmath.o

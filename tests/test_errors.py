@@ -182,10 +182,10 @@ def test_unusable_types(case):
     if np.finfo(np.longdouble).nmant > 52:
         bad_types.append(np.longdouble)
     for kind in bad_types:
-        for name, arrays in ((first, (good.astype(float).astype(kind) if kind != [("a", float)] else np.zeros(good.shape, kind), other)),
-                             ("target", (good, np.zeros(np.shape(other), kind)))):  # fmt: skip
-            with raises(TypeError, f"{name} has dtype"):
-                loss(*arrays)
+        with raises(TypeError, f"{first} has dtype"):
+            loss(np.zeros(good.shape, kind), other)
+        with raises(TypeError, "target has dtype"):
+            loss(good, np.zeros(np.shape(other), kind))
     for k, name in ((0, first), (1, "target")):
         arrays = [good, other]
         arrays[k] = np.ma.masked_array(arrays[k])

@@ -145,7 +145,9 @@ INLINE real capped_slope(logit_map map, real x, real *second) {
   real ul, v = times_pair(x, map.inv_cap, map.inv_cap_low, &ul), u = finite_pair(x, v, &ul);
   real e = exp_nonpositive_(R(-2.0) * abs_(u));
   e = fma_(e, R(-2.0) * (u < R(0.0) ? -ul : ul), e);
-  real w = R(1.0) / (R(1.0) + e), first = R(4.0) * e * w * w;
+  /* (1 + e)^2 with the rounding of 1 + e put back: squaring it would double it */
+  real d = R(1.0) + e, d_low = e - (d - R(1.0));
+  real first = R(4.0) * e / fma_(d, d, R(2.0) * d * d_low);
   int infinite = abs_(x) > REAL_MAX;
   *second = infinite ? R(0.0) : R(-2.0) * map.inv_cap * tanh_(u) * first;
   return infinite ? R(1.0) : first;

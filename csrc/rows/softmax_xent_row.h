@@ -102,7 +102,7 @@ INLINE double infinite_u(const xent *c, const real *probability, fl_size stride,
 static UNUSED double infinite_row(const xent *c, fl_size k, const real *x, fl_size x_stride, const real *probability,
                                   fl_size probability_stride, fl_size target, double scale, real *g, fl_size g_stride,
                                   real *h, fl_size h_stride) {
-  double total = 0.0, others = 0.0, value = 0.0, z = c->z_loss * (probability ? 1.0 : weight_of(c, target));
+  double total = 0.0, hi = 0.0, lo = 0.0, value = 0.0, z = c->z_loss * (probability ? 1.0 : weight_of(c, target));
   if (k < 0) {
     for (fl_size i = 0; i < c->classes; i++) {
       if (g) g[i * g_stride] = REAL_NAN;
@@ -114,10 +114,11 @@ static UNUSED double infinite_row(const xent *c, fl_size k, const real *x, fl_si
     for (fl_size i = 0; i < c->classes; i++) total += (double)probability[i * probability_stride];
   for (fl_size i = 0; i < c->classes; i++) {
     double u = infinite_u(c, probability, probability_stride, target, total, i);
-    if (i != k) others += u;
+    if (i != k) pair_add(&hi, &lo, u, 0.0);
     if (i != k && u != 0.0) value += u * (double)INFINITY;
   }
   if (z > 0.0) value += (double)INFINITY;
+  const double others = pair_value(hi, lo);
   for (fl_size i = 0; i < c->classes && g; i++) {
     double u = infinite_u(c, probability, probability_stride, target, total, i);
     double slope = i == k ? others + (z > 0.0 ? (double)INFINITY : 0.0) : 0.0 - u;
