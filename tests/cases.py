@@ -283,10 +283,9 @@ CASES = (
         logit_rows,
         ulps=4,
         hess_ulps=8,  # p (1 - p): 5.7 found
-        # The slope of the cap, 4 E / (1 + E)^2, multiplies the gradient with five roundings of its own, and the Hessian
-        # twice: 8.4 and 15.4 found. The value keeps the policy's bound.
-        # Smoothing and z-loss: the gradient of the largest logit in float64, 7.2 found.
-        looser={"logit_softcap": (4, 9, 18), "label_smoothing": (4, 8, 8), "z_loss": (4, 8, 8)},
+        # The slope of the cap is a factor with an error of its own (alone 4.7 found, without FMA), and with smoothing,
+        # z-loss and class weights on top its errors add up: 7.5 and 14.1. z-loss: 4.4 in float64 without FMA.
+        looser={"logit_softcap": (4, 8, 16), "z_loss": (4, 5, 8)},
         naive=lambda x, t: np.log(np.exp(x).sum(-1)) - np.take_along_axis(x, t[..., None], -1)[..., 0],
         parameters=(
             {},
