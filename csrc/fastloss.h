@@ -42,7 +42,7 @@ enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_
 enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN };
 
 /* One block of a pointwise loss: value[i] always, grad[i] and hess[i] times `scale` where the
- * pointer is not NULL (hess needs grad). grad or hess may be x itself. */
+ * pointer is not NULL (hess needs grad). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
 typedef void fl_unary(fl_size n, const void *x, void *y);

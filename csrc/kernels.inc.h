@@ -16,9 +16,13 @@
 
 #include "privacy/kernels.h"
 
+/* aux NULL stands for 1 everywhere. */
 #define POINTWISE(name, has_aux)                                                                                   \
   static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s, void *v, \
-                           void *g, void *h) { pointwise_loops(name, has_aux, n, x, t, aux, p, s, v, g, h); }
+                           void *g, void *h) {                                                                    \
+    if (has_aux && aux) pointwise_loops(name, 1, n, x, t, aux, p, s, v, g, h);                                    \
+    else pointwise_loops(name, 0, n, x, t, NULL, p, s, v, g, h);                                                  \
+  }
 #include "losses.def"
 #undef POINTWISE
 

@@ -107,6 +107,15 @@ def finite(value: object, name: str) -> float:
     return x
 
 
+def representable(value: float, name: str, real: np.dtype[Any]) -> float:
+    """A parameter that is still in its domain once rounded to the computing type: neither lost nor infinite."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(real.type(value))
+    if (rounded == 0) != (value == 0) or math.isinf(rounded):
+        raise ValueError(f"{name} = {value!r} is out of range; expected a number that {real} can hold")
+    return value
+
+
 def check_reduction(reduction: object) -> str:
     """One of the three reductions."""
     if not isinstance(reduction, str) or reduction not in REDUCTIONS:

@@ -34,7 +34,7 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         status |= BAD_TARGET
     if job.x_domain != FL_ANY and not kernels.check(job.x_domain, n, read[X]):
         status |= BAD_PREDICTION
-    if job.has_aux and read[AUX] == NULL:
+    if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
         kernels.fill(n, job.constant_aux, scratch + AUX * step)
         read[AUX] = scratch + AUX * step
     for k in range(VALUE, OPERANDS):
@@ -258,6 +258,9 @@ cdef class PointwiseKernel:
         if buffers.count == 4 and overlap(&buffers.buffer[2], &buffers.buffer[3]):
             return None
         self.prepare(&job, bits == 64, parameters, 1.0 / size if mean else 1.0)
+        for k in range(len(parameters)):
+            if bits == 32 and ((<float>job.parameter[k] == 0) != (job.parameter[k] == 0) or isinf(<float>job.parameter[k])):
+                return None  # not a number of the computing type
         for k in range(OPERANDS):
             job.operand[k].data = NULL
         direct(&job.operand[X], &buffers.buffer[0], bits)

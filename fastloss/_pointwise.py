@@ -210,6 +210,8 @@ def general(
         numbers = loss._check(parameters[1:])
     else:
         numbers = loss._check(parameters)
+    for number, name in zip(numbers, loss._parameter_names[len(parameters) - len(numbers) :], strict=True):
+        arguments.representable(number, name, real)
     weight, weight_sum = None, float(x.size)
     if sample_weight is not None:
         weight, weight_sum = _weights(sample_weight, shape, real)

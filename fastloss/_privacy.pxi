@@ -351,37 +351,39 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
         group_start[g] = min(group_start[g], group_start[g + 1])
 
     threads = threads_acquire(0.3 * total * batch)
-    thread_start = np.full(threads + 1, count, np.intp)
-    thread_start[0] = t = 0
-    done = 0
-    for b in range(count):
-        while t + 1 < threads and done * threads >= total * (t + 1):
-            t += 1
-            thread_start[t] = b
-        done += blocks[b].columns
-    job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), <Py_ssize_t>LEAST_TILE)
-    job.tile = min(job.tile, max(batch, 1))
-    job.stride = (job.tile + 31) // 32 * 32
-    slots = np.zeros(max(count, 1) * job.stride)
-    factors = np.empty(groups * job.stride)
-    all_factors = np.empty(groups * job.stride)
-    rows = np.empty(job.stride, np.intp)
+    try:
+        thread_start = np.full(threads + 1, count, np.intp)
+        thread_start[0] = t = 0
+        done = 0
+        for b in range(count):
+            while t + 1 < threads and done * threads >= total * (t + 1):
+                t += 1
+                thread_start[t] = b
+            done += blocks[b].columns
+        job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), <Py_ssize_t>LEAST_TILE)
+        job.tile = min(job.tile, max(batch, 1))
+        job.stride = (job.tile + 31) // 32 * 32
+        slots = np.zeros(max(count, 1) * job.stride)
+        factors = np.empty(groups * job.stride)
+        all_factors = np.empty(groups * job.stride)
+        rows = np.empty(job.stride, np.intp)
 
-    job.kernels = privacy_table(is_double)
-    job.blocks = blocks
-    job.rules = rules
-    job.group_start = &group_start[0]
-    job.thread_start = &thread_start[0]
-    job.group_of = &group_of[0]
-    job.groups = groups
-    job.slots = &slots[0]
-    job.rows = &rows[0]
-    job.factors = &factors[0]
-    job.all_factors = &all_factors[0]
-    job.sums = &sums[0] if sums is not None and total > 0 else NULL
-    job.norms = &norms[0, 0] if batch > 0 else NULL
-    job.states = &states[0, 0] if batch > 0 else NULL
-    job.batch = batch
-    with nogil:
-        run_clip(&job, threads)
-    threads_release(threads)
+        job.kernels = privacy_table(is_double)
+        job.blocks = blocks
+        job.rules = rules
+        job.group_start = &group_start[0]
+        job.thread_start = &thread_start[0]
+        job.group_of = &group_of[0]
+        job.groups = groups
+        job.slots = &slots[0]
+        job.rows = &rows[0]
+        job.factors = &factors[0]
+        job.all_factors = &all_factors[0]
+        job.sums = &sums[0] if sums is not None and total > 0 else NULL
+        job.norms = &norms[0, 0] if batch > 0 else NULL
+        job.states = &states[0, 0] if batch > 0 else NULL
+        job.batch = batch
+        with nogil:
+            run_clip(&job, threads)
+    finally:
+        threads_release(threads)

@@ -231,6 +231,8 @@ def general(
     if classes == 0 and n_rows:
         raise ValueError(f"logits have shape {shape}: {n_rows} rows of no classes")
     options = _options(values)
+    for name, number in options.items():
+        arguments.representable(number, name, real)
     ignored = _ignore_index(values["ignore_index"])
     by_class = None if values["class_weight"] is None else _class_weight(values["class_weight"], classes, real)
     factor, upstream = _upstream(grad_output, reduction, rows)

@@ -83,7 +83,10 @@ static int check_block(int domain, fl_size n, const void *value) {
   const real *v = value;
   ireal bad = 0;
   if (domain == FL_UNIT_INTERVAL) {
-    VECTOR_LOOP
+    /* as integers, +0 to 1 are the smallest; what is left is -0, a NaN, or bad */
+    for (fl_size i = 0; i < n; i++) bad |= bits_of(v[i]) > bits_of(R(1.0));
+    if (!bad) return 1;
+    bad = 0;
     for (fl_size i = 0; i < n; i++) bad |= (v[i] < R(0.0)) | (v[i] > R(1.0));
   } else if (domain == FL_SIGN) {
     VECTOR_LOOP

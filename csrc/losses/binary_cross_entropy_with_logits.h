@@ -13,9 +13,10 @@ INLINE void binary_cross_entropy_with_logits(real x, real t, real aux, const rea
                                              real *hess) {
   real a = aux * t, b = R(1.0) - t;
   real z = exp_nonpositive_(-abs_(x)), big = R(1.0) / (R(1.0) + z), small = z * big;
+  real up = x < R(0.0) ? small : big, down = x < R(0.0) ? big : small; /* sigma(x), sigma(-x) */
   real c = x < R(0.0) ? a : b;
   (void)p;
   *value = fma_(a + b, log1p_unit_(z), c == R(0.0) ? R(0.0) : c * abs_(x));
-  *grad = x < R(0.0) ? b * small - a * big : b * big - a * small;
+  *grad = fma_(b, up, -(a * down));
   *hess = (a + b) * (small * big);
 }

@@ -12,5 +12,6 @@ INLINE void huber_loss(real x, real t, real aux, const real *p, real *value, rea
   e = abs_(e) <= REAL_MAX ? e : R(0.0); /* inf - inf inside the 2Sum of an infinite r */
   *value = g * ((r - R(0.5) * g) + e);
   *grad = g;
-  *hess = r != r ? r : (abs_(r) <= delta ? R(1.0) : R(0.0));
+  /* |r + e| <= delta, decided exactly: a residual may round to the kink from outside */
+  *hess = r != r ? r : ((abs_(r) < delta) | ((abs_(r) == delta) & (r * e <= R(0.0))) ? R(1.0) : R(0.0));
 }
