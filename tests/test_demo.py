@@ -45,10 +45,7 @@ def test_digits_are_learnt_equally_well_by_all_implementations(trainings):
 
 def test_digits_times_are_measured(trainings):
     for t in trainings:
-        assert 0 < t.loss_seconds < t.step_seconds < 1
-    by_name = {(t.model, t.implementation): t for t in trainings}
-    for model in digits.MODELS:
-        assert by_name[model, "fastloss"].loss_seconds < by_name[model, "NumPy reference"].loss_seconds
+        assert 0 < t.loss_seconds < t.step_seconds
 
 
 def test_backward_is_the_derivative_of_forward():
