@@ -101,12 +101,6 @@ def fraction(value: object, name: str) -> float:
     return number(value, name, 0.0, 1.0)
 
 
-def finite(value: object, name: str) -> float:
-    """Any finite number."""
-    x = number(value, name, -math.inf, math.inf)
-    return x
-
-
 def representable(value: float, name: str, real: np.dtype[Any]) -> float:
     """A parameter that is still in its domain once rounded to the computing type: neither lost nor infinite."""
     with np.errstate(over="ignore", under="ignore"):

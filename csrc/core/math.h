@@ -44,9 +44,6 @@
  * The shift moves n into the exponent field and everything above it out of the word. */
 INLINE real pow2_shifted_(real shifted, real c) { return real_of((bits_of(shifted) << REAL_MANTISSA) + bits_of(c)); }
 
-/* 2^n for an integer n in [-126, 127] (float) or [-1022, 1023] (double). */
-INLINE real pow2_(real n) { return pow2_shifted_(n + ROUND_MAGIC, R(1.0)); }
-
 /* y * 2^n for n in [-252, 254] (float) or [-2044, 2046] (double), given as shifted = ROUND_MAGIC + n:
  * in two steps, so that subnormal results are rounded once and overflow gives inf. */
 INLINE real scale_shifted_(real y, real shifted) {
@@ -65,14 +62,6 @@ INLINE real exp_reduce_low_(real x, real *r, real *low) {
   *r = fma_(-n, LN2_LO, high);
   *low = fma_(-n, LN2_LO, high - *r);
   return shifted;
-}
-
-/* x = n ln 2 + r with r rounded once, for |x| <= 2^11 (float) or 2^23 (double); n is an integer in a real, for use with
- * pow2_, which row kernels do after subtracting another row constant from it. */
-INLINE void exp_reduce_(real x, real *n, real *r) {
-  real low, shifted = exp_reduce_low_(x, r, &low);
-  (void)low;
-  *n = shifted - ROUND_MAGIC;
 }
 
 /* e^r for |r| <= 0.3475. */

@@ -135,11 +135,4 @@ INLINE real two_sum(real a, real b, real *error) {
   return s;
 }
 
-/* The same where |a| >= |b| or a == 0 (Dekker's Fast2Sum). */
-INLINE real fast_two_sum(real a, real b, real *error) {
-  real s = a + b;
-  *error = b - (s - a);
-  return s;
-}
-
 #endif
