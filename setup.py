@@ -26,6 +26,9 @@ AVX512 = [
     *AVX2,
     *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd"),
     "-mprefer-vector-width=512",
+    # Instructions of independent elements interleaved, for which AVX-512 has registers enough: cross-entropy with
+    # logits 1.12 times as fast by GCC. Clang does so by itself and would say that it ignores the flag.
+    *("-fschedule-insns", "-Wno-ignored-optimization-argument"),
 ]
 # Instruction set: (its flags for GCC and Clang, its flags for MSVC, the architecture it belongs to).
 TARGETS = {

@@ -27,6 +27,8 @@ const char *const fl_unary_names[] = {
 #undef UNARY
     NULL};
 
+const double fl_one = 1.0; /* see add_on_multiplier() */
+
 enum { BASELINE, AVX2, AVX512, NEON, ISA_COUNT };
 static const char *const isa_names[] = {"baseline", "avx2", "avx512", "neon"};
 

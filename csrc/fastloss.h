@@ -45,18 +45,24 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN };
  * pointer is not NULL (hess needs grad). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
+/* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their sum as .sum_values gives
+ * it. grad may be NULL; it must not be x. */
+typedef void fl_pointwise_sum(fl_size n, const void *x, const void *target, const double *parameter, double scale,
+                              void *grad, double *hi, double *lo);
 typedef void fl_unary(fl_size n, const void *x, void *y);
 
 typedef struct fl_kernels {
   int bits; /* of the real type: 32 or 64 */
   fl_pointwise *pointwise[FL_POINTWISE_COUNT];
+  fl_pointwise_sum *pointwise_sum[FL_POINTWISE_COUNT];
   fl_unary *unary[FL_UNARY_COUNT];
 
   /* n elements of `type`, `stride` bytes apart and of any alignment, converted to real; and back. */
   void (*load)(int type, fl_size n, const char *source, fl_size stride, void *destination);
   void (*store)(fl_size n, const void *source, char *destination, fl_size stride);
-  /* *hi + *lo = the sum of the block. */
+  /* *hi + *lo = the sum of the block; sum_values is a little less exact and faster. */
   void (*sum)(fl_size n, const void *value, double *hi, double *lo);
+  void (*sum_values)(fl_size n, void *value, double *hi, double *lo);
   /* 1 where every element lies in the domain (NaN: only FL_SIGN refuses it). */
   int (*check)(int domain, fl_size n, const void *value);
   /* 1 where every weight is finite and not negative. */

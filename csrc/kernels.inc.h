@@ -22,6 +22,12 @@
                            void *g, void *h) {                                                                    \
     if (has_aux && aux) pointwise_loops(name, 1, n, x, t, aux, p, s, v, g, h);                                    \
     else pointwise_loops(name, 0, n, x, t, NULL, p, s, v, g, h);                                                  \
+  }                                                                                                               \
+  static void name##_sum(fl_size n, const void *x, const void *t, const double *p, double s, void *g, double *hi, double *lo) { \
+    real v[FL_BLOCK];                                                                                             \
+    if (pointwise_sums(name, n, x, t, p, s, g, hi, lo)) return;                                                   \
+    name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                \
+    sum_block(n, v, hi, lo);                                                                                      \
   }
 #include "losses.def"
 #undef POINTWISE
@@ -38,6 +44,11 @@ const fl_kernels FASTLOSS_TABLE = {
 #include "losses.def"
 #undef POINTWISE
     },
+    .pointwise_sum = {
+#define POINTWISE(name, aux) name##_sum,
+#include "losses.def"
+#undef POINTWISE
+    },
     .unary = {
 #define UNARY(name) name##_block,
 #include "unary.def"
@@ -46,6 +57,7 @@ const fl_kernels FASTLOSS_TABLE = {
     .load = load_block,
     .store = store_block,
     .sum = sum_block,
+    .sum_values = sum_values,
     .check = check_block,
     .check_weight = check_weight_block,
     .weigh = weigh_block,

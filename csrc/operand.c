@@ -26,7 +26,7 @@ void fl_operand_finish(fl_operand *o, int bits) {
 }
 
 /* Calls load or store for every run of elements along the last axis. */
-static void walk(const fl_operand *o, const fl_kernels *kernels, fl_size start, fl_size n, char *block, int store) {
+void fl_operand_walk(const fl_operand *o, const fl_kernels *kernels, fl_size start, fl_size n, char *block, int store) {
   const fl_size size = size_of[kernels->bits == 64 ? FL_F64 : FL_F32];
   fl_size index[FL_MAX_DIMS], rest = start;
   char *at = o->data;
@@ -53,20 +53,4 @@ static void walk(const fl_operand *o, const fl_kernels *kernels, fl_size start, 
       index[k - 1]++;
     }
   }
-}
-
-const void *fl_operand_read(const fl_operand *o, const fl_kernels *kernels, fl_size start, fl_size n, void *scratch) {
-  if (!o->data) return NULL;
-  if (o->direct) return o->data + start * size_of[o->type];
-  walk(o, kernels, start, n, scratch, 0);
-  return scratch;
-}
-
-void *fl_operand_target(const fl_operand *o, fl_size start, void *scratch) {
-  if (!o->data) return NULL;
-  return o->direct ? o->data + start * size_of[o->type] : scratch;
-}
-
-void fl_operand_write(const fl_operand *o, const fl_kernels *kernels, fl_size start, fl_size n, const void *written) {
-  if (o->data && !o->direct) walk(o, kernels, start, n, (char *)written, 1);
 }

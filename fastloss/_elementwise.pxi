@@ -30,7 +30,7 @@ cdef void unary_block(const fl_kernels *kernels, int index, const fl_operand *re
     cdef double result[FL_BLOCK]
     cdef Py_ssize_t start = block * FL_BLOCK
     cdef Py_ssize_t n = min(size - start, <Py_ssize_t>FL_BLOCK)
-    cdef void *to = fl_operand_target(written, start, result)
+    cdef void *to = fl_operand_target(written, kernels, start, result)
     kernels.unary[index](n, fl_operand_read(read, kernels, start, n, gathered), to)
     fl_operand_write(written, kernels, start, n, to)
 

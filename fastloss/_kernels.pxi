@@ -23,14 +23,18 @@ cdef extern from "fastloss.h" nogil:
         void (*logsumexp)(fl_size, fl_size, fl_rows, double *, void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
+    ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const double *, double, void *, double *,
+                                   double *) noexcept nogil
     ctypedef void fl_unary(fl_size, const void *, void *) noexcept nogil
     ctypedef struct fl_kernels:
         int bits
         fl_pointwise **pointwise
+        fl_pointwise_sum **pointwise_sum
         fl_unary **unary
         void (*load)(int, fl_size, const char *, fl_size, void *) noexcept nogil
         void (*store)(fl_size, const void *, char *, fl_size) noexcept nogil
         void (*sum)(fl_size, const void *, double *, double *) noexcept nogil
+        void (*sum_values)(fl_size, void *, double *, double *) noexcept nogil
         int (*check)(int, fl_size, const void *) noexcept nogil
         int (*check_weight)(fl_size, const void *) noexcept nogil
         void (*weigh)(fl_size, const void *, const void *, void *, void *, void *) noexcept nogil
@@ -74,7 +78,7 @@ cdef extern from "operand.h" nogil:
         fl_size *stride
     void fl_operand_finish(fl_operand *, int)
     const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
-    void *fl_operand_target(const fl_operand *, fl_size, void *)
+    void *fl_operand_target(const fl_operand *, const fl_kernels *, fl_size, void *)
     void fl_operand_write(const fl_operand *, const fl_kernels *, fl_size, fl_size, const void *)
 
 cdef extern from "labels.h" nogil:

@@ -8,6 +8,7 @@ cdef enum:
 cdef struct Job:
     const fl_kernels *kernels
     fl_pointwise *body
+    fl_pointwise_sum *body_sum
     fl_operand operand[OPERANDS]
     double parameter[FL_PARAMETERS]
     double constant_aux  # used where there is no AUX operand
@@ -15,6 +16,7 @@ cdef struct Job:
     int x_domain
     int target_domain
     bint has_aux
+    bint sums  # the values are wanted as a sum only, and the body's sum kernel can do the call
     Py_ssize_t size
     Py_ssize_t unit  # blocks per slot
 
@@ -34,22 +36,27 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         status |= BAD_TARGET
     if job.x_domain != FL_ANY and not kernels.check(job.x_domain, n, read[X]):
         status |= BAD_PREDICTION
-    if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
-        kernels.fill(n, job.constant_aux, scratch + AUX * step)
-        read[AUX] = scratch + AUX * step
     for k in range(VALUE, OPERANDS):
-        written[k] = fl_operand_target(&job.operand[k], start, scratch + k * step)
-    if written[VALUE] == NULL:
-        written[VALUE] = scratch + VALUE * step
-    job.body(n, read[X], read[TARGET], read[AUX], job.parameter, job.scale, written[VALUE], written[GRAD],
-             written[HESS])
-    if read[WEIGHT] != NULL or read[UPSTREAM] != NULL:
-        kernels.weigh(n, read[WEIGHT], read[UPSTREAM], written[VALUE], written[GRAD], written[HESS])
+        written[k] = fl_operand_target(&job.operand[k], kernels, start, scratch + k * step)
+    if job.sums:
+        if written[GRAD] == read[X]:  # the kernel may need the block twice
+            memcpy(scratch + X * step, read[X], n * (kernels.bits // 8))
+            read[X] = scratch + X * step
+        job.body_sum(n, read[X], read[TARGET], job.parameter, job.scale, written[GRAD], &more_hi, &more_lo)
+    else:
+        if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
+            kernels.fill(n, job.constant_aux, scratch + AUX * step)
+            read[AUX] = scratch + AUX * step
+        if written[VALUE] == NULL:
+            written[VALUE] = scratch + VALUE * step
+        job.body(n, read[X], read[TARGET], read[AUX], job.parameter, job.scale, written[VALUE], written[GRAD],
+                 written[HESS])
+        if read[WEIGHT] != NULL or read[UPSTREAM] != NULL:
+            kernels.weigh(n, read[WEIGHT], read[UPSTREAM], written[VALUE], written[GRAD], written[HESS])
+        kernels.sum_values(n, written[VALUE], &more_hi, &more_lo)
+    add_pair(hi, lo, more_hi, more_lo)
     for k in range(VALUE, OPERANDS):
         fl_operand_write(&job.operand[k], kernels, start, n, written[k])
-    if hi != NULL:
-        kernels.sum(n, written[VALUE], &more_hi, &more_lo)
-        add_pair(hi, lo, more_hi, more_lo)
     return status
 
 
@@ -110,6 +117,8 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
     cdef char *memory
     cdef char *scratch
     cdef double *slots
+    job.sums = not (job.operand[VALUE].data or job.operand[HESS].data or job.operand[WEIGHT].data
+                    or job.operand[UPSTREAM].data or job.operand[AUX].data or job.constant_aux != 1.0)
     # By the shape alone: slots enough to share out, few enough to be no memory.
     job.unit = 1 if blocks <= 64 else 8
     units = (blocks + job.unit - 1) // job.unit
@@ -167,6 +176,7 @@ cdef class PointwiseKernel:
         cdef int k
         job.kernels = table_of(is_double)
         job.body = job.kernels.pointwise[self.index]
+        job.body_sum = job.kernels.pointwise_sum[self.index]
         for k in range(FL_PARAMETERS):
             job.parameter[k] = parameters[k] if k < len(parameters) else 0.0
         job.constant_aux = 1.0

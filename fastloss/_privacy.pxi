@@ -103,7 +103,7 @@ cdef void noise_block(const Noise *job, Py_ssize_t block, const fl_operand *out)
     cdef Py_ssize_t start = block_start(job.first, block, job.size)
     cdef Py_ssize_t n = block_start(job.first, block + 1, job.size) - start
     cdef Py_ssize_t i
-    cdef void *target = fl_operand_target(out, start, scratch)
+    cdef void *target = fl_operand_target(out, job.kernels, start, scratch)
     if not job.laplace:
         job.privacy.gaussian(job.key, job.first + <uint64_t>start, n, job.scale, target)
     elif job.is_double:
@@ -150,7 +150,7 @@ cdef void finish_block(const Noise *job, Py_ssize_t block, const fl_operand *out
     cdef Py_ssize_t start = block_start(job.first, block, job.size)
     cdef Py_ssize_t n = block_start(job.first, block + 1, job.size) - start
     cdef double *sums = job.sums + start
-    cdef void *target = fl_operand_target(out, start, scratch)
+    cdef void *target = fl_operand_target(out, job.kernels, start, scratch)
     if job.scale != 0:
         if job.laplace:
             privacy_table(True).laplace_add(job.key, job.first + <uint64_t>start, n, job.scale, sums)

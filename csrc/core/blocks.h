@@ -8,14 +8,18 @@
 #include "real.h"
 
 /* A pointwise loss: one element in, value, gradient and Hessian out; p are the loss's parameters.
- * A body writes all three results, and what the caller does not store the compiler drops. */
+ * A body writes all three results, and what the caller does not store the compiler drops.
+ * LIMITS(p), a constant of the loop that it is inlined into, is 0 where a body may give anything beside an infinite
+ * argument or intermediate result if only its value is NaN or infinite there: the block is then done again with 1. */
+#define LIMITS(p) ((p)[FL_PARAMETERS] != R(0.0))
 typedef void pointwise_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess);
 
 /* Called with a constant body and constant has_aux: inlined into one loop per set of results. */
 INLINE void pointwise_loops(pointwise_body *body, int has_aux, fl_size n, const real *x, const real *t, const real *aux,
                             const double *parameter, double scale, real *value, real *grad, real *hess) {
-  real p[FL_PARAMETERS], s = (real)scale, g, h;
+  real p[FL_PARAMETERS + 1], s = (real)scale, g, h;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
+  p[FL_PARAMETERS] = R(1.0);
   if (hess) {
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) {
@@ -33,6 +37,54 @@ INLINE void pointwise_loops(pointwise_body *body, int has_aux, fl_size n, const 
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
   }
+}
+
+/* The same with the values summed where they arise, in the order of sum_values(): storing them first cost mse 2 times
+ * this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the lanes of a sum are fixed and
+ * compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the
+ * block must be done again, with LIMITS and a sum that does not overflow. */
+INLINE int pointwise_sums(pointwise_body *body, fl_size n, const real *x, const real *t, const double *parameter,
+                          double scale, real *grad, double *hi, double *lo) {
+  real p[FL_PARAMETERS + 1], s = (real)scale, rest[4 * LANES], h;
+  value_sums sums = {{0.0}};
+  fl_size i = 0;
+  for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
+  p[FL_PARAMETERS] = R(0.0);
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    const real *y = x + i, *u = t + i;
+    if (grad) {
+      real *g = grad + i;
+      VECTOR_LOOP_WIDE
+      for (int l = 0; l < LANES; l++) {
+        real a, b, c, d, da, db, dc, dd;
+        body(y[l], u[l], R(1.0), p, &a, &da, &h);
+        body(y[l + LANES], u[l + LANES], R(1.0), p, &b, &db, &h);
+        body(y[l + 2 * LANES], u[l + 2 * LANES], R(1.0), p, &c, &dc, &h);
+        body(y[l + 3 * LANES], u[l + 3 * LANES], R(1.0), p, &d, &dd, &h);
+        g[l] = s * da;
+        g[l + LANES] = s * db;
+        g[l + 2 * LANES] = s * dc;
+        g[l + 3 * LANES] = s * dd;
+        add_four(&sums, l, a, b, c, d);
+      }
+    } else {
+      VECTOR_LOOP_WIDE
+      for (int l = 0; l < LANES; l++) {
+        real a, b, c, d, g;
+        body(y[l], u[l], R(1.0), p, &a, &g, &h);
+        body(y[l + LANES], u[l + LANES], R(1.0), p, &b, &g, &h);
+        body(y[l + 2 * LANES], u[l + 2 * LANES], R(1.0), p, &c, &g, &h);
+        body(y[l + 3 * LANES], u[l + 3 * LANES], R(1.0), p, &d, &g, &h);
+        add_four(&sums, l, a, b, c, d);
+      }
+    }
+  }
+  for (fl_size j = i; j < n; j++) {
+    real g;
+    body(x[j], t[j], R(1.0), p, &rest[j - i], &g, &h);
+    if (grad) grad[j] = s * g;
+  }
+  return end_values(&sums, n - i, rest, hi, lo);
 }
 
 typedef real unary_body(real x);

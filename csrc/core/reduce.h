@@ -1,4 +1,4 @@
-/* Sums with a proven bound whose bits depend on the length alone: what every value, denominator
+/* Sums with a proven bound whose bits depend on the terms alone: what every value, denominator
  * and softmax row is added up with. Nothing here knows a loss.
  *
  * A sum travels as an unevaluated pair (hi, lo) of doubles: a block gives one pair, pairs are
@@ -99,6 +99,59 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
   *hi = fold_lanes(acc);
   *lo = 0.0;
 #endif
+}
+
+/* The values of a loss, a block at a time, as they arise: groups of four rows of lanes, then what is left of the
+ * block. Pairs of floats are added up as floats, which halves the conversions to double: <= 2^-24 = 6.0e-8 relative
+ * to the sum of absolute values. */
+typedef struct {
+#if FASTLOSS_REAL_BITS == 64
+  double hi[LANES], lo[LANES];
+#else
+  double hi[LANES];
+#endif
+} value_sums;
+
+INLINE void add_four(value_sums *s, int l, real a, real b, real c, real d) {
+#if FASTLOSS_REAL_BITS == 64
+  pair_add(&s->hi[l], &s->lo[l], (a + b) + (c + d), 0.0);
+#else
+  s->hi[l] += (double)(a + b) + (double)(c + d);
+#endif
+}
+
+/* The last n < 4 LANES values, and the end of the sum: 0 where a value is not finite or a pair of floats overflowed;
+ * sum_block() must then have the block. */
+static UNUSED int end_values(value_sums *s, fl_size n, real *v, double *hi, double *lo) {
+  fl_size i = 0;
+#if FASTLOSS_REAL_BITS == 64
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) pair_add(&s->hi[l], &s->lo[l], v[i + l], 0.0);
+  for (int l = 0; l < LANES && i + l < n; l++) pair_add(&s->hi[l], &s->lo[l], v[i + l], 0.0);
+  fold_pairs(s->hi, s->lo);
+  *lo = s->lo[0];
+#else
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) s->hi[l] += (double)v[i + l];
+  for (int l = 0; l < LANES && i + l < n; l++) s->hi[l] += (double)v[i + l];
+  fold_lanes(s->hi);
+  *lo = 0.0;
+#endif
+  *hi = s->hi[0];
+  return *hi - *hi == 0.0;
+}
+
+/* The same sum of values that lie in memory. */
+static UNUSED void sum_values(fl_size n, void *value, double *hi, double *lo) {
+  real *v = value;
+  value_sums sums = {{0.0}};
+  fl_size i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES)
+    for (int l = 0; l < LANES; l++) {
+      const real *w = v + i + l;
+      add_four(&sums, l, w[0], w[LANES], w[2 * LANES], w[3 * LANES]);
+    }
+  if (!end_values(&sums, n - i, v + i, hi, lo)) sum_block(n, v, hi, lo);
 }
 
 #endif

@@ -4,9 +4,9 @@
  * never gives 0, subnormals kept), and 0 elsewhere; the Hessian is 0.
  */
 INLINE void hinge_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  real z = p[0] - t * x, nan = z != z ? z : R(0.0);
+  real z = p[0] - t * x, nan = LIMITS(p) && z != z ? z : R(0.0);
   (void)aux;
-  *value = z > R(0.0) ? z : nan;
+  *value = max_(R(0.0), z);
   *grad = z > R(0.0) ? -t : nan;
   *hess = nan;
 }

@@ -6,11 +6,11 @@
  * the subtraction is added back (2Sum), which leaves below 2 ULP.
  */
 INLINE void huber_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  real delta = p[0], e, r = two_sum(x, -t, &e);
-  real g = r > delta ? delta : (r < -delta ? -delta : r);
+  real delta = p[0], e, r = two_difference(x, t, &e);
+  real g = max_(-delta, min_(delta, r));
   (void)aux;
-  e = abs_(e) <= REAL_MAX ? e : R(0.0); /* inf - inf inside the 2Sum of an infinite r */
-  *value = g * ((r - R(0.5) * g) + e);
+  e = LIMITS(p) ? min_(e, REAL_MAX) : e; /* its NaN beside an infinite r */
+  *value = g * (fma_(R(-0.5), g, r) + e);
   *grad = g;
   /* |r + e| <= delta, decided exactly: a residual may round to the kink from outside */
   *hess = r != r ? r : ((abs_(r) < delta) | ((abs_(r) == delta) & (r * e <= R(0.0))) ? R(1.0) : R(0.0));

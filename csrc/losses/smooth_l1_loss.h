@@ -5,8 +5,8 @@
  * outside it may, unused.
  */
 INLINE void smooth_l1_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  real beta = p[0], r = x - t, a = abs_(r), q = r / beta, nan = r != r ? r : R(0.0);
-  real sign = r > R(0.0) ? R(1.0) : (r < R(0.0) ? R(-1.0) : nan);
+  real beta = p[0], r = x - t, a = abs_(r), q = r / beta, nan = LIMITS(p) && r != r ? r : R(0.0);
+  real sign = r == R(0.0) ? R(0.0) : copysign_(R(1.0), r) + nan;
   (void)aux;
   *value = a < beta ? (R(0.5) * r) * q : a - R(0.5) * beta;
   *grad = a < beta ? q : sign;

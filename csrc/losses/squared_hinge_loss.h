@@ -3,8 +3,8 @@
  * Gradient -2 t max(0, z), Hessian 2 where z > 0, else 0.
  */
 INLINE void squared_hinge_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  real z = p[0] - t * x, nan = z != z ? z : R(0.0);
-  real m = z > R(0.0) ? z : nan;
+  real z = p[0] - t * x, nan = LIMITS(p) && z != z ? z : R(0.0);
+  real m = max_(R(0.0), z);
   (void)aux;
   *value = m * m;
   *grad = R(-2.0) * t * m;
