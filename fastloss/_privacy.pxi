@@ -58,11 +58,11 @@ cdef enum:
 cdef enum:
     LEAST_BLOCK = 256, LARGEST_BLOCK = 4096, WANTED_BLOCKS = 64
 
-# Bytes of gradients per thread between their two uses: about a second-level cache. But at least a few rows, or the
-# sums, twice as wide as float32 gradients and read and written once per tile, would cost more than the gradients.
+# Bytes of gradients per thread between their two uses: about a second-level cache. But at least as many rows as
+# clip_add() takes in one pass over the sums, which are twice as wide as float32 gradients and read and written.
 cdef Py_ssize_t TILE_BYTES = 1024 * 1024
 cdef enum:
-    LEAST_TILE = 4
+    TILE_STEP = 8
 
 
 # ---- Keystream and noise ----
@@ -217,15 +217,16 @@ cdef struct Clip:
 
 cdef void clip_step(const Clip *job, int thread, Py_ssize_t added, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
     """A thread's blocks: add the listed rows, whose factors are known, then read the next tile from row first on."""
-    cdef Py_ssize_t b, g
-    for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
-        g = job.group_of[b]
-        if added > 0:
+    cdef Py_ssize_t b, g, r
+    if added > 0:
+        for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
+            g = job.group_of[b]
             job.kernels.clip_add(&job.blocks[b], added, job.rows, job.factors + g * job.stride,
                                  job.sums + job.blocks[b].first)
-    for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
-        if rows > 0:
-            job.kernels.clip_sums(&job.blocks[b], job.rules[0].norm, first, rows, job.slots + b * job.stride)
+    # Row by row, not block by block: long runs are what memory is fast at, 1.3 to 2 times.
+    for r in range(rows):
+        for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
+            job.kernels.clip_sums(&job.blocks[b], job.rules[0].norm, first + r, 1, job.slots + b * job.stride + r)
 
 
 cdef Py_ssize_t clip_decide(const Clip *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
@@ -360,7 +361,8 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
                 t += 1
                 thread_start[t] = b
             done += blocks[b].columns
-        job.tile = max(TILE_BYTES * threads // max(total * itemsize, 1), <Py_ssize_t>LEAST_TILE)
+        job.tile = TILE_BYTES * threads // max(total * itemsize, 1) // TILE_STEP * TILE_STEP
+        job.tile = max(job.tile, <Py_ssize_t>TILE_STEP)
         job.tile = min(job.tile, max(batch, 1))
         job.stride = (job.tile + 31) // 32 * 32
         slots = np.zeros(max(count, 1) * job.stride)

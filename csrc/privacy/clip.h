@@ -25,6 +25,7 @@
 
 #include "../core/real.h"
 #include "../core/reduce.h"
+#include "../core/wide.h"
 #include "privacy_kernels.h"
 
 #define LEAST_DOUBLE 0x1p-1074
@@ -33,37 +34,29 @@ INLINE const real *row_of(const fl_clip_block *block, ptrdiff_t row) {
   return (const real *)(block->data + row * block->stride);
 }
 
-/* a*b + c in double, in the float kernels too; one rounding where the target has the instruction. */
-INLINE double fma_double(double a, double b, double c) {
-#if !HAVE_FMA
-  return a * b + c;
-#elif defined(_MSC_VER) && !defined(__clang__)
-  return fma(a, b, c);
-#else
-  return __builtin_fma(a, b, c);
-#endif
-}
-
 /* ---- Sums over one row of one block ---- */
 
-typedef double clip_term(double x, double sum);
-INLINE double add_square(double x, double sum) { return fma_double(x, x, sum); }
-INLINE double add_absolute(double x, double sum) { return sum + fabs(x); }
+INLINE double term_added(int squares, double v, double sum) { return squares ? fma_double(v, v, sum) : sum + fabs(v); }
 
-INLINE double clip_row_sum(clip_term *add, ptrdiff_t n, const real *x) {
-  double acc[LANES] = {0.0};
+INLINE double clip_row_sum(int squares, ptrdiff_t n, const real *x) {
+  wide sums[LANES / WIDE];
+  double acc[LANES];
   ptrdiff_t j = 0;
+  for (int k = 0; k < LANES / WIDE; k++) sums[k] = wide_all(0.0);
   for (; j + LANES <= n; j += LANES)
-    for (int l = 0; l < LANES; l++) acc[l] = add((double)x[j + l], acc[l]);
-  for (int l = 0; j + l < n; l++) acc[l] = add((double)x[j + l], acc[l]);
+    for (int k = 0; k < LANES / WIDE; k++) {
+      wide v = widen(x + j + k * WIDE);
+      sums[k] = squares ? wide_fma(v, v, sums[k]) : wide_add(sums[k], wide_abs(v));
+    }
+  for (int k = 0; k < LANES / WIDE; k++) wide_store(acc + k * WIDE, sums[k]);
+  for (int l = 0; j + l < n; l++) acc[l] = term_added(squares, (double)x[j + l], acc[l]);
   return fold_lanes(acc);
 }
 
 static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
   for (ptrdiff_t r = 0; r < rows; r++) {
     const real *x = row_of(block, first + r);
-    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(add_square, block->columns, x)
-                                  : clip_row_sum(add_absolute, block->columns, x);
+    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(1, block->columns, x) : clip_row_sum(0, block->columns, x);
   }
 }
 
@@ -146,7 +139,7 @@ static double scaled_norm(const fl_clip_rule *rule, const fl_clip_block *blocks,
     double acc[LANES] = {0.0};
     for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
       double v = (double)x[j] * p.a * p.b;
-      acc[j % LANES] = rule->norm == FL_NORM_L2 ? add_square(v, acc[j % LANES]) : add_absolute(v, acc[j % LANES]);
+      acc[j % LANES] = term_added(rule->norm == FL_NORM_L2, v, acc[j % LANES]);
     }
     pair_add(&hi, &lo, fold_lanes(acc), 0.0);
   }
@@ -242,32 +235,37 @@ static void clip_factor(const fl_clip_rule *rule, const fl_clip_block *blocks, p
 
 /* ---- The sum ---- */
 
-/* Rows are added in order, four at a time while four are left: each row is a sequential stream, and the sums, at most
- * 32 KB, come from the first-level cache once per four rows. */
+/* sums[j] += the factors times `rows` rows, in order; constant `rows`: one loop of its own. */
+INLINE void clip_add_rows(int rows, ptrdiff_t n, const real *const *row, const double *factors, double *sums) {
+  wide f[8];
+  ptrdiff_t j = 0;
+  for (int k = 0; k < rows; k++) f[k] = wide_all(factors[k]);
+  for (; j + 4 * WIDE <= n; j += 4 * WIDE) {
+    wide s[4];
+    for (int i = 0; i < 4; i++) s[i] = wide_load(sums + j + i * WIDE);
+    for (int k = 0; k < rows; k++)
+      for (int i = 0; i < 4; i++) s[i] = wide_fma(f[k], widen(row[k] + j + i * WIDE), s[i]);
+    for (int i = 0; i < 4; i++) wide_store(sums + j + i * WIDE, s[i]);
+  }
+  for (; j < n; j++)
+    for (int k = 0; k < rows; k++) sums[j] = fma_double(factors[k], (double)row[k][j], sums[j]);
+}
+
+/* Eight rows at a time while so many are left: each is a sequential stream, and the sums, at most 32 KB, pass through
+ * the first-level cache once per eight. */
 static void clip_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
                      double *sums) {
-  const ptrdiff_t n = block->columns;
-  ptrdiff_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    const real *a = row_of(block, rows[i]), *b = row_of(block, rows[i + 1]);
-    const real *c = row_of(block, rows[i + 2]), *d = row_of(block, rows[i + 3]);
-    const double p = factors[i], q = factors[i + 1], r = factors[i + 2], s = factors[i + 3];
-    VECTOR_LOOP
-    for (ptrdiff_t j = 0; j < n; j++)
-      sums[j] = fma_double(s, (double)d[j], fma_double(r, (double)c[j], fma_double(q, (double)b[j],
-                fma_double(p, (double)a[j], sums[j]))));
-  }
-  for (; i + 2 <= count; i += 2) {
-    const real *a = row_of(block, rows[i]), *b = row_of(block, rows[i + 1]);
-    const double p = factors[i], q = factors[i + 1];
-    VECTOR_LOOP
-    for (ptrdiff_t j = 0; j < n; j++) sums[j] = fma_double(q, (double)b[j], fma_double(p, (double)a[j], sums[j]));
-  }
-  if (i < count) {
-    const real *a = row_of(block, rows[i]);
-    const double p = factors[i];
-    VECTOR_LOOP
-    for (ptrdiff_t j = 0; j < n; j++) sums[j] = fma_double(p, (double)a[j], sums[j]);
+  while (count > 0) {
+    const real *row[8];
+    const ptrdiff_t step = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1, n = block->columns;
+    for (ptrdiff_t k = 0; k < step; k++) row[k] = row_of(block, rows[k]);
+    switch (step) {
+      case 8: clip_add_rows(8, n, row, factors, sums); break;
+      case 4: clip_add_rows(4, n, row, factors, sums); break;
+      case 2: clip_add_rows(2, n, row, factors, sums); break;
+      default: clip_add_rows(1, n, row, factors, sums);
+    }
+    rows += step, factors += step, count -= step;
   }
 }
 

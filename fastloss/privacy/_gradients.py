@@ -111,8 +111,9 @@ def _take_apart(grads: object) -> tuple[type | None, list[Any], list[object]]:
 
 def _matrix(array: Array, real: np.dtype[Any]) -> Array:
     """The array as (B, D) of the real type with contiguous rows: a view where it can be one."""
-    array = np.require(array, real, "A")
-    matrix = array.reshape(array.shape[0], math.prod(array.shape[1:]))
+    if array.dtype != real or not array.flags.aligned:
+        array = np.require(array, real, "A")
+    matrix = array if array.ndim == 2 else array.reshape(array.shape[0], math.prod(array.shape[1:]))
     if matrix.shape[1] > 1 and matrix.strides[1] != real.itemsize:
         matrix = np.ascontiguousarray(matrix)
     return matrix

@@ -255,7 +255,8 @@ def clip_and_noise(
     result, arrays = gradients.outputs(out)
     sums = _initial_sums(gradients, None)
     _, states = _clip(gradients, rule, sums)
-    _nonfinite_rows(gradients, states, nonfinite)
+    if nonfinite == "raise":
+        _nonfinite_rows(gradients, states, nonfinite)
     key, first = generator._reserve(mechanism, sums.size) if scale > 0 else (None, 0)
     _finish(sums, arrays, divisor, mechanism == LAPLACE, key, first, scale)
     return result
