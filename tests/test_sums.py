@@ -16,10 +16,13 @@ def terms_of(kind: str, n: int, rng: np.random.Generator):
     """Non-negative numbers that are hard to add up."""
     tiny = np.full(n, 2.0**-54)
     tiny[0] = 1.0
+    rows = np.arange(n) // 32 % 2  # of lanes: the kernels add one to the next
     return {
         "constant": lambda: np.full(n, 0.1),
         "one, then tiny ones": lambda: tiny,
         "one, then tiny ones for float32": lambda: np.where(tiny == 1, 1.0, 2.0**-25),
+        "pairs that round down in float32": lambda: np.where(rows == 0, 1.0, 2.0**-24),
+        "pairs that round up in float32": lambda: np.where(rows == 0, 1.0, 2.0**-24 + 2.0**-47),
         "exponential": lambda: rng.exponential(size=n),
         "wide": lambda: np.exp(5 * rng.uniform(-1, 1, n)),
         "very wide": lambda: np.exp2(rng.uniform(-60, 40, n)),
@@ -33,6 +36,8 @@ KINDS = (
     "constant",
     "one, then tiny ones",
     "one, then tiny ones for float32",
+    "pairs that round down in float32",
+    "pairs that round up in float32",
     "exponential",
     "wide",
     "very wide",
@@ -58,7 +63,7 @@ def test_sums_of_given_terms(kind, dtype, isa, rng):
         assert (grad == np.sign(x)).all()
 
 
-@pytest.mark.parametrize("kind", KINDS[:6])
+@pytest.mark.parametrize("kind", KINDS[:8])
 def test_rows_and_weights(kind, dtype, rng):
     """A sum over rows, which is kept in double throughout, and a sum of weights."""
     for n in (1, 33, 5000, 100_001):
@@ -95,10 +100,18 @@ def test_sum_of_each_loss(case, n, dtype, isa, rng):
         assert loss.value_and_grad(*arrays, reduction="sum")[0] == total
 
 
-def test_overflow_of_a_partial_sum_is_no_nan(dtype):
-    """Finite terms whose sum is beyond the type: float32 sums are kept in double; float64 gives inf, not NaN."""
-    x = np.full(100, np.finfo(dtype).max)
-    total = fl.l1_loss(x, np.zeros_like(x), reduction="sum")
-    assert total == (100 * float(np.finfo(dtype).max))
-    with_inf = np.append(x[:3] / 8, np.inf).astype(dtype)
+@pytest.mark.parametrize("n", [100, 128, 300, 5000])
+def test_overflow_of_a_partial_sum_is_no_nan(n, dtype, isa):
+    """Finite terms whose sum is beyond the type: float32 sums end in double; float64 gives inf, not NaN."""
+    x = np.full(n, np.finfo(dtype).max)
+    zero = np.zeros_like(x)
+    want = n * float(np.finfo(dtype).max)
+    total, grad = fl.l1_loss.value_and_grad(x, zero, reduction="sum")
+    assert total == pytest.approx(want, rel=1e-12)
+    assert (grad == 1).all()
+    assert fl.l1_loss(x, zero, reduction="sum") == total
+    own = x.copy()
+    assert fl.l1_loss.value_and_grad(own, zero, reduction="sum", grad_out=own)[0] == total
+    assert (own == 1).all()
+    with_inf = np.append(x[: n // 8] / n, np.inf).astype(dtype)
     assert fl.l1_loss(with_inf, np.zeros_like(with_inf), reduction="sum") == np.inf
