@@ -237,8 +237,6 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
     cdef fl_rows probability
     cdef double weight
-    cdef double hi = 0.0
-    cdef double lo = 0.0
     probability.data = NULL
     probability.row_stride = probability.class_stride = 0
     if hard:
@@ -246,24 +244,31 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     else:
         probability = soft_rows(x, group, first, n, gathered)
     for i in range(n):
-        weight = 1.0 if x.sample_weight == NULL else x.sample_weight[row + i]
-        factor[i] = x.scale * weight if x.upstream == NULL else x.scale * weight * x.upstream[row + i]
-        skip[i] = weight == 0
-        if hard:
-            if silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0:
+        factor[i] = x.scale
+    if x.sample_weight != NULL:
+        for i in range(n):
+            weight = x.sample_weight[row + i]
+            factor[i] *= weight
+            skip[i] = weight == 0
+    else:
+        for i in range(n):
+            skip[i] = 0
+    if x.upstream != NULL:
+        for i in range(n):
+            factor[i] *= x.upstream[row + i]
+    if hard and (silence or x.sample_weight != NULL):
+        for i in range(n):
+            if skip[i] or (silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0):
                 skip[i] = 1
-            if skip[i]:
                 label[i] = -1
     x.kernels.rows.cross_entropy(&x.options, n, at_rows(&x.logits, r, group, first, x.itemsize),
                                  label if hard else <int64_t *>NULL, probability, skip, factor, value,
                                  at_rows(&x.grad, r, group, first, x.itemsize),
                                  at_rows(&x.hess, r, group, first, x.itemsize), gathered + x.gather_bytes)
-    for i in range(n):
-        if x.sample_weight != NULL:
+    if x.sample_weight != NULL:
+        for i in range(n):
             weight = x.sample_weight[row + i]
             value[i] = 0.0 if weight == 0 else value[i] * weight
-        if x.unreduced != NULL:
-            x.unreduced[row + i] = value[i]
-        add_pair(&hi, &lo, value[i], 0.0)
-    slot[0] = hi
-    slot[1] = lo
+    if x.unreduced != NULL:
+        memcpy(x.unreduced + row, value, n * sizeof(double))
+    table_of(True).sum(n, value, slot, slot + 1)

@@ -73,6 +73,13 @@ typedef uint64_t ureal;
 #define VECTOR_LOOP_WIDE VECTOR_LOOP
 #endif
 
+/* A short loop that had better stay one: unrolled, it runs out of address registers. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define ROLLED_LOOP _Pragma("GCC unroll 1")
+#else
+#define ROLLED_LOOP
+#endif
+
 /* Accumulators of a sum: fixed in the source, so that a sum has the same bits on every target. */
 #define LANES 32
 

@@ -7,6 +7,7 @@
 #ifndef FASTLOSS_SOFTMAX_TILE_H
 #define FASTLOSS_SOFTMAX_TILE_H
 
+#include "../core/square.h"
 #include "softmax.h"
 #include "xent_options.h"
 
@@ -28,34 +29,6 @@ INLINE fl_size piece_length(fl_size classes, fl_size start) {
   return classes - start < TILE_CLASSES ? classes - start : TILE_CLASSES;
 }
 
-/* Four classes of eight rows, between rows `row_stride` apart and a tile: through a small square, because a constant
- * stride of four is what compilers turn into shuffles (NEON: ld4, st4). */
-INLINE void load_square(const real *data, fl_size row_stride, real *piece) {
-  real square[32];
-  for (int l = 0; l < 8; l++) memcpy(square + 4 * l, data + l * row_stride, 4 * sizeof(real));
-  VECTOR_LOOP
-  for (int l = 0; l < 8; l++) {
-    real a = square[4 * l], b = square[4 * l + 1], c = square[4 * l + 2], d = square[4 * l + 3];
-    piece[l] = a;
-    piece[TILE_ROWS + l] = b;
-    piece[2 * TILE_ROWS + l] = c;
-    piece[3 * TILE_ROWS + l] = d;
-  }
-}
-
-INLINE void store_square(const real *piece, fl_size row_stride, real *data) {
-  real square[32];
-  VECTOR_LOOP
-  for (int l = 0; l < 8; l++) {
-    real a = piece[l], b = piece[TILE_ROWS + l], c = piece[2 * TILE_ROWS + l], d = piece[3 * TILE_ROWS + l];
-    square[4 * l] = a;
-    square[4 * l + 1] = b;
-    square[4 * l + 2] = c;
-    square[4 * l + 3] = d;
-  }
-  for (int l = 0; l < 8; l++) memcpy(data + l * row_stride, square + 4 * l, 4 * sizeof(real));
-}
-
 /* n classes of the tile's rows; data points at the first class of the first row. */
 static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride,
                              fl_size class_stride, real *piece) {
@@ -63,9 +36,12 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
   if (t->rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(piece + c * TILE_ROWS, data + c * class_stride, TILE_ROWS * sizeof(real));
   } else if (t->rows == TILE_ROWS) {
-    for (; class_stride == 1 && c + 4 <= n; c += 4)
+    for (; class_stride == 1 && c < n && n >= 4; c += 4) {
+      fl_size first = c + 4 <= n ? c : n - 4; /* the last square may overlap */
+      ROLLED_LOOP
       for (fl_size l = 0; l < TILE_ROWS; l += 8)
-        load_square(data + l * row_stride + c, row_stride, piece + c * TILE_ROWS + l);
+        load_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
+    }
     for (; c < n; c++)
       for (fl_size l = 0; l < TILE_ROWS; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
   } else {
@@ -85,9 +61,12 @@ static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piec
     for (; c < n; c++) memcpy(data + c * class_stride, piece + c * TILE_ROWS, TILE_ROWS * sizeof(real));
     return;
   }
-  for (; t->rows == TILE_ROWS && class_stride == 1 && c + 4 <= n; c += 4)
+  for (; t->rows == TILE_ROWS && class_stride == 1 && c < n && n >= 4; c += 4) {
+    fl_size first = c + 4 <= n ? c : n - 4;
+    ROLLED_LOOP
     for (fl_size l = 0; l < TILE_ROWS; l += 8)
-      store_square(piece + c * TILE_ROWS + l, row_stride, data + l * row_stride + c);
+      store_square(piece + first * TILE_ROWS + l, TILE_ROWS, data + l * row_stride + first, row_stride);
+  }
   for (; c < n; c++)
     for (fl_size l = 0; l < t->rows; l++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
 }
@@ -99,11 +78,18 @@ static UNUSED int tile_all_finite(const softmax_tile *t) {
   return !bad;
 }
 
-/* tile->max, over all pieces: start with -inf. */
+/* tile->max, over all pieces: start with -inf. Four classes at a time, here and below, because compilers keep the lanes
+ * of an accumulator in memory, and a class at a time waits for it. */
 static UNUSED void tile_max(softmax_tile *t, fl_size n, const real *piece) {
   real m[TILE_ROWS];
+  fl_size c = 0;
   memcpy(m, t->max, sizeof m);
-  for (fl_size c = 0; c < n; c++)
+  for (; c + 4 <= n; c += 4)
+    for (int l = 0; l < TILE_ROWS; l++) {
+      const real *x = piece + c * TILE_ROWS + l;
+      m[l] = max_(x[3 * TILE_ROWS], max_(x[2 * TILE_ROWS], max_(x[TILE_ROWS], max_(x[0], m[l]))));
+    }
+  for (; c < n; c++)
     for (int l = 0; l < TILE_ROWS; l++) m[l] = max_(piece[c * TILE_ROWS + l], m[l]);
   memcpy(t->max, m, sizeof m);
 }
@@ -138,8 +124,14 @@ static UNUSED void tile_exp(const softmax_tile *t, fl_size n, real *piece) {
 static UNUSED void tile_sum(softmax_tile *t, fl_size n, const real *piece) {
 #if FASTLOSS_REAL_BITS == 32
   double acc[TILE_ROWS];
+  fl_size c = 0;
   memcpy(acc, t->hi, sizeof acc);
-  for (fl_size c = 0; c < n; c++)
+  for (; c + 4 <= n; c += 4)
+    for (int l = 0; l < TILE_ROWS; l++) {
+      const real *e = piece + c * TILE_ROWS + l;
+      acc[l] = (((acc[l] + (double)e[0]) + (double)e[TILE_ROWS]) + (double)e[2 * TILE_ROWS]) + (double)e[3 * TILE_ROWS];
+    }
+  for (; c < n; c++)
     for (int l = 0; l < TILE_ROWS; l++) acc[l] += (double)piece[c * TILE_ROWS + l];
   memcpy(t->hi, acc, sizeof acc);
 #else
