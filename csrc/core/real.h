@@ -80,6 +80,13 @@ typedef uint64_t ureal;
 #define ROLLED_LOOP
 #endif
 
+/* Vector registers enough to interleave four long bodies with a sum: with 16, the spills cost more than the sum. */
+#if defined(__AVX512F__) || defined(__aarch64__) || defined(_M_ARM64)
+#define MANY_REGISTERS 1
+#else
+#define MANY_REGISTERS 0
+#endif
+
 /* Accumulators of a sum: fixed in the source, so that a sum has the same bits on every target. */
 #define LANES 32
 

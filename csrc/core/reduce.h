@@ -17,6 +17,9 @@
 
 _Static_assert(LANES == 32, "the folds below start at 16");
 
+/* Terms that are added up before they reach an accumulator. */
+#define VALUE_GROUP (4 * LANES)
+
 typedef ptrdiff_t fl_size;
 
 /* (hi, lo) += (v_hi, v_lo) */
@@ -60,7 +63,7 @@ static UNUSED void sum_doubles(fl_size n, const double *v, double *sum_hi, doubl
   double hi[LANES] = {0.0}, lo[LANES] = {0.0};
   fl_size i = 0;
 #if FASTLOSS_REAL_BITS == 64
-  for (; i + 4 * LANES <= n; i += 4 * LANES)
+  for (; i + VALUE_GROUP <= n; i += VALUE_GROUP)
     for (int l = 0; l < LANES; l++) {
       const double *w = v + i + l;
       pair_add(&hi[l], &lo[l], (w[0] + w[LANES]) + (w[2 * LANES] + w[3 * LANES]), 0.0);
@@ -88,7 +91,7 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
   double acc[LANES] = {0.0};
   fl_size i = 0;
   /* four rows of lanes at a time: compilers keep acc in memory, whose latency a row at a time would pay */
-  for (; i + 4 * LANES <= n; i += 4 * LANES)
+  for (; i + VALUE_GROUP <= n; i += VALUE_GROUP)
     for (int l = 0; l < LANES; l++) {
       const real *w = v + i + l;
       acc[l] += ((double)w[0] + (double)w[LANES]) + ((double)w[2 * LANES] + (double)w[3 * LANES]);
@@ -101,8 +104,8 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
 #endif
 }
 
-/* The values of a loss, a block at a time, as they arise: groups of four rows of lanes, then what is left of the
- * block. Pairs of floats are added up as floats, which halves the conversions to double: <= 2^-24 = 6.0e-8 relative
+/* The values of a loss (or exponentials of a row), a block at a time, as they arise: groups of four rows of lanes, then
+ * what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: <= 2^-24 = 6.0e-8 relative
  * to the sum of absolute values. */
 typedef struct {
 #if FASTLOSS_REAL_BITS == 64
@@ -120,7 +123,7 @@ INLINE void add_four(value_sums *s, int l, real a, real b, real c, real d) {
 #endif
 }
 
-/* The last n < 4 LANES values, and the end of the sum: 0 where a value is not finite or a pair of floats overflowed;
+/* The last n < VALUE_GROUP values, and the end of the sum: 0 where a value is not finite or a pair of floats overflowed;
  * sum_block() must then have the block. */
 static UNUSED int end_values(value_sums *s, fl_size n, real *v, double *hi, double *lo) {
   fl_size i = 0;
@@ -146,7 +149,7 @@ static UNUSED void sum_values(fl_size n, void *value, double *hi, double *lo) {
   real *v = value;
   value_sums sums = {{0.0}};
   fl_size i = 0;
-  for (; i + 4 * LANES <= n; i += 4 * LANES)
+  for (; i + VALUE_GROUP <= n; i += VALUE_GROUP)
     for (int l = 0; l < LANES; l++) {
       const real *w = v + i + l;
       add_four(&sums, l, w[0], w[LANES], w[2 * LANES], w[3 * LANES]);

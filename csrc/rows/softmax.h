@@ -147,6 +147,51 @@ static UNUSED void exp_chunk(fl_size n, const real *x, row_shift s, real *e) {
   for (fl_size i = 0; i < n; i++) e[i] = exp_shifted(x[i], s);
 }
 
+/* Groups of four rows of lanes: exponentials, and their sum where they arise (1.2 times as fast as afterwards, with
+ * registers enough). */
+static UNUSED void exp_sum_groups(fl_size groups, const real *x, row_shift s, real *e, value_sums *sums) {
+  for (; groups > 0; groups--, x += VALUE_GROUP, e += VALUE_GROUP) {
+#if !MANY_REGISTERS
+    exp_chunk(VALUE_GROUP, x, s, e);
+#endif
+    VECTOR_LOOP_WIDE
+    for (int l = 0; l < LANES; l++) {
+#if MANY_REGISTERS
+      real a = exp_shifted(x[l], s), b = exp_shifted(x[l + LANES], s);
+      real c = exp_shifted(x[l + 2 * LANES], s), d = exp_shifted(x[l + 3 * LANES], s);
+      e[l] = a;
+      e[l + LANES] = b;
+      e[l + 2 * LANES] = c;
+      e[l + 3 * LANES] = d;
+      add_four(sums, l, a, b, c, d);
+#else
+      add_four(sums, l, e[l], e[l + LANES], e[l + 2 * LANES], e[l + 3 * LANES]);
+#endif
+    }
+  }
+}
+
+/* Exponentials of a chunk, 0 at index `without` (outside [0, n): nowhere), and their sum; e may be x. The group of
+ * `without` is read from a copy. */
+static UNUSED void exp_sum_chunk(fl_size n, const real *x, fl_size without, row_shift s, real *e, double *hi, double *lo) {
+  const fl_size groups = n / VALUE_GROUP, done = groups * VALUE_GROUP, inside = without >= 0 && without < n;
+  value_sums sums = {{0.0}};
+  real copy[VALUE_GROUP];
+  if (inside && without < done) {
+    const fl_size first = without / VALUE_GROUP, at = first * VALUE_GROUP, next = at + VALUE_GROUP;
+    memcpy(copy, x + at, sizeof copy);
+    copy[without - at] = -REAL_INF;
+    exp_sum_groups(first, x, s, e, &sums);
+    exp_sum_groups(1, copy, s, e + at, &sums);
+    exp_sum_groups(groups - first - 1, x + next, s, e + next, &sums);
+  } else {
+    exp_sum_groups(groups, x, s, e, &sums);
+  }
+  exp_chunk(n - done, x + done, s, e + done);
+  if (inside && without >= done) e[without] = R(0.0);
+  end_values(&sums, n - done, e + done, hi, lo); /* no sum of them overflows; a NaN is meant to show */
+}
+
 static UNUSED void exp_low_chunk(fl_size n, const real *x, const real *low, row_shift s, real *e) {
   VECTOR_LOOP
   for (fl_size i = 0; i < n; i++) e[i] = exp_shifted_low(x[i], low[i], s);

@@ -148,6 +148,18 @@ INLINE void xent_exp_chunk(const xent *c, fl_size n, const real *x, row_shift s,
   }
 }
 
+/* The same, 0 at index `without`, and their sum. */
+INLINE void xent_exp_sum(const xent *c, fl_size n, const real *x, fl_size without, row_shift s, real *e, xent_work *work,
+                         double *hi, double *lo) {
+  if (!c->map.on) {
+    exp_sum_chunk(n, x, without, s, e, hi, lo);
+    return;
+  }
+  xent_exp_chunk(c, n, x, s, e, work);
+  if (without >= 0 && without < n) e[without] = R(0.0);
+  sum_block(n, e, hi, lo);
+}
+
 /* The sum over a row of exponentials, all finite, whose element `without` counts 0. */
 static UNUSED double sum_without(fl_size n, real *e, fl_size without) {
   double hi, lo;
@@ -172,9 +184,7 @@ static UNUSED double plain_row(const xent *c, const xent_row *row, real m, xent_
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     real *e = row->g ? row->g + i : work->e;
-    xent_exp_chunk(c, length, row->x + i, s, e, work);
-    if (y >= i && y < i + length) e[y - i] = R(0.0);
-    sum_block(length, e, &part_hi, &part_lo);
+    xent_exp_sum(c, length, row->x + i, y - i, s, e, work, &part_hi, &part_lo);
     pair_add(&hi, &lo, part_hi, part_lo);
   }
   real e_y = exp_shifted_low(at_y, y_low, s), e_m = exp_shifted_low(m, m_low, s);
@@ -344,9 +354,7 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     const real *x = row->x + i;
-    xent_exp_chunk(c, length, x, w.shift, work->e, work);
-    if (w.k >= i && w.k < i + length) work->e[w.k - i] = R(0.0);
-    sum_block(length, work->e, &hi, &lo);
+    xent_exp_sum(c, length, x, w.k - i, w.shift, work->e, work, &hi, &lo);
     pair_add(&rest_hi, &rest_lo, hi, lo);
     if (dense) {
       xent_targets(c, row, w.total, i, length, work->u);
