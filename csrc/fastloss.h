@@ -45,10 +45,10 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN };
  * pointer is not NULL (hess needs grad). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
-/* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their sum as .sum_values gives
- * it. grad may be NULL; it must not be x. */
-typedef void fl_pointwise_sum(fl_size n, const void *x, const void *target, const double *parameter, double scale,
-                              void *grad, double *hi, double *lo);
+/* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and
+ * .sum_values give it. weight and grad may be NULL; grad must not be x. */
+typedef void fl_pointwise_sum(fl_size n, const void *x, const void *target, const void *weight, const double *parameter,
+                              double scale, void *grad, double *hi, double *lo);
 typedef void fl_unary(fl_size n, const void *x, void *y);
 
 typedef struct fl_kernels {

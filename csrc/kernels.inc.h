@@ -23,10 +23,14 @@
     if (has_aux && aux) pointwise_loops(name, 1, n, x, t, aux, p, s, v, g, h);                                    \
     else pointwise_loops(name, 0, n, x, t, NULL, p, s, v, g, h);                                                  \
   }                                                                                                               \
-  static void name##_sum(fl_size n, const void *x, const void *t, const double *p, double s, void *g, double *hi, double *lo) { \
+  static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
+                         double *hi, double *lo) {                                                                \
     real v[FL_BLOCK];                                                                                             \
-    if (pointwise_sums(name, n, x, t, p, s, g, hi, lo)) return;                                                   \
+    if (w ? pointwise_sums(name, 1, n, x, t, w, p, s, g, hi, lo)                                                  \
+          : pointwise_sums(name, 0, n, x, t, NULL, p, s, g, hi, lo))                                              \
+      return;                                                                                                     \
     name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                \
+    weigh_block(n, w, NULL, v, g, NULL);                                                                          \
     sum_block(n, v, hi, lo);                                                                                      \
   }
 #include "losses.def"

@@ -23,8 +23,8 @@ cdef extern from "fastloss.h" nogil:
         void (*logsumexp)(fl_size, fl_size, fl_rows, double *, void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
-    ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const double *, double, void *, double *,
-                                   double *) noexcept nogil
+    ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const void *, const double *, double, void *,
+                                   double *, double *) noexcept nogil
     ctypedef void fl_unary(fl_size, const void *, void *) noexcept nogil
     ctypedef struct fl_kernels:
         int bits

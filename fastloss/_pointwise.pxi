@@ -5,6 +5,11 @@ cdef enum:
     GOOD = 0, BAD_TARGET = 1, BAD_PREDICTION = 2
 
 
+# Blocks per slot of a sum: slots enough to share out, few enough to be no memory.
+cdef enum:
+    UNIT = 8
+
+
 cdef struct Job:
     const fl_kernels *kernels
     fl_pointwise *body
@@ -42,7 +47,8 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         if written[GRAD] == read[X]:  # the kernel may need the block twice
             memcpy(scratch + X * step, read[X], n * (kernels.bits // 8))
             read[X] = scratch + X * step
-        job.body_sum(n, read[X], read[TARGET], job.parameter, job.scale, written[GRAD], &more_hi, &more_lo)
+        job.body_sum(n, read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD], &more_hi,
+                     &more_lo)
     else:
         if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
             kernels.fill(n, job.constant_aux, scratch + AUX * step)
@@ -117,10 +123,9 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
     cdef char *memory
     cdef char *scratch
     cdef double *slots
-    job.sums = not (job.operand[VALUE].data or job.operand[HESS].data or job.operand[WEIGHT].data
-                    or job.operand[UPSTREAM].data or job.operand[AUX].data or job.constant_aux != 1.0)
-    # By the shape alone: slots enough to share out, few enough to be no memory.
-    job.unit = 1 if blocks <= 64 else 8
+    job.sums = not (job.operand[VALUE].data or job.operand[HESS].data or job.operand[UPSTREAM].data
+                    or job.operand[AUX].data or job.constant_aux != 1.0)
+    job.unit = 1 if blocks <= 64 else UNIT  # by the shape alone
     units = (blocks + job.unit - 1) // job.unit
     threads = threads_acquire(work * job.size) if units > 1 else 1
     memory = <char *>malloc(threads * step + 64 + units * 2 * sizeof(double))
@@ -289,28 +294,58 @@ cdef class PointwiseKernel:
         return (total, grad) if want == 1 else (total, grad, hess)
 
 
-def weight_total(weight, bint is_double):
-    """(all finite and >= 0 once rounded to the computing type, their sum), of any layout."""
-    cdef fl_operand operand
-    cdef Buffers buffers = Buffers()
-    cdef const fl_kernels *kernels = table_of(is_double)
+cdef struct Weights:
+    const fl_kernels *kernels
+    fl_operand operand
+    Py_ssize_t size
+
+
+cdef bint weights_unit(const Weights *job, Py_ssize_t unit, double *hi, double *lo) noexcept nogil:
+    """Adds up UNIT blocks; whether all weights are good."""
     cdef double scratch[FL_BLOCK]
-    cdef double hi = 0.0, lo = 0.0, more_hi, more_lo
-    cdef Py_ssize_t start, n, k, size = weight.size
+    cdef double more_hi, more_lo
+    cdef Py_ssize_t k, start, n
     cdef const void *block
     cdef bint good = True
-    if size == 0:
+    for k in range(UNIT):
+        start = (unit * UNIT + k) * FL_BLOCK
+        n = min(job.size - start, <Py_ssize_t>FL_BLOCK)
+        if n <= 0:
+            break
+        block = fl_operand_read(&job.operand, job.kernels, start, n, scratch)
+        good = good and job.kernels.check_weight(n, block)
+        job.kernels.sum(n, block, &more_hi, &more_lo)
+        add_pair(hi, lo, more_hi, more_lo)
+    return good
+
+
+def weight_total(weight, bint is_double):
+    """(all finite and >= 0 once rounded to the computing type, their sum), of any layout."""
+    cdef Weights job
+    cdef Buffers buffers = Buffers()
+    cdef double hi = 0.0, lo = 0.0
+    cdef Py_ssize_t unit, units
+    cdef int threads, bad = 0
+    cdef double[::1] slots
+    job.kernels = table_of(is_double)
+    job.size = weight.size
+    if job.size == 0:
         return True, 0.0
-    buffers.describe(weight, &operand, kernels.bits, False)
+    buffers.describe(weight, &job.operand, job.kernels.bits, False)
+    units = (job.size + UNIT * FL_BLOCK - 1) // (UNIT * FL_BLOCK)
+    slots = np.zeros(2 * units)
+    threads = threads_acquire(0.15 * job.size) if units > 1 else 1
     with nogil:
-        for k in range((size + FL_BLOCK - 1) // FL_BLOCK):
-            start = k * FL_BLOCK
-            n = min(size - start, <Py_ssize_t>FL_BLOCK)
-            block = fl_operand_read(&operand, kernels, start, n, scratch)
-            good = good and kernels.check_weight(n, block)
-            kernels.sum(n, block, &more_hi, &more_lo)
-            add_pair(&hi, &lo, more_hi, more_lo)
-    return good, pair_value(hi, lo)
+        if threads > 1:
+            for unit in prange(units, num_threads=threads, schedule="static"):
+                bad += not weights_unit(&job, unit, &slots[2 * unit], &slots[2 * unit + 1])
+        else:
+            for unit in range(units):
+                bad += not weights_unit(&job, unit, &slots[2 * unit], &slots[2 * unit + 1])
+        for unit in range(units):
+            add_pair(&hi, &lo, slots[2 * unit], slots[2 * unit + 1])
+    threads_release(threads)
+    return bad == 0, pair_value(hi, lo)
 
 
 def names_of_pointwise():

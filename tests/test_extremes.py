@@ -57,6 +57,23 @@ def test_pointwise_extreme(name, k, dtype, isa, rng):
         assert mean == pytest.approx(pair[0] / 200, nan_ok=True)
 
 
+@pytest.mark.parametrize("case", POINTWISE, ids=lambda c: c.name)
+def test_weight_of_zero_silences_a_summed_element(case, dtype, isa, rng):
+    """In blocks that are summed where they arise: elements as in an unreduced call, the total theirs."""
+    loss = getattr(fl, case.name)
+    for n in (5, 128, 2049, 50_000):
+        x, t = case.arrays(rng, (n,), dtype)
+        x = case.tamed(x)
+        weight = (rng.random(n) * (rng.random(n) > 0.2)).astype(dtype)
+        if case.name != "binary_cross_entropy":  # whose domain is checked, weight or not
+            x[n // 2] = rng.choice([INF, -INF, NAN])
+        weight[n // 2] = 0
+        total, grad = loss.value_and_grad(x, t, sample_weight=weight, reduction="sum")
+        terms, alone = loss.value_and_grad(x, t, sample_weight=weight, reduction="none")
+        assert same_bits(grad, alone)
+        assert total == pytest.approx(math.fsum(terms), rel=1e-7)
+
+
 class Row(NamedTuple):
     """A row of logits, its target (a class or probabilities), the options, and its exact answer."""
 

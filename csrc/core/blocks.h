@@ -39,50 +39,62 @@ INLINE void pointwise_loops(pointwise_body *body, int has_aux, fl_size n, const 
   }
 }
 
-/* The same with the values summed where they arise, in the order of sum_values(): storing them first cost mse 2 times
- * this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the lanes of a sum are fixed and
- * compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the
- * block must be done again, with LIMITS and a sum that does not overflow. */
-INLINE int pointwise_sums(pointwise_body *body, fl_size n, const real *x, const real *t, const double *parameter,
-                          double scale, real *grad, double *hi, double *lo) {
-  real p[FL_PARAMETERS + 1], s = (real)scale, rest[4 * LANES], h;
+/* v times w, and exactly 0 for a weight of 0 whatever v is. */
+INLINE real weighted(real w, real v) { return w == R(0.0) ? R(0.0) : w * v; }
+
+/* One element of the loops below: its weighted value, and its gradient to *grad. */
+INLINE real weighted_body(pointwise_body *body, real x, real t, const real *w, const real *p, real s, real *grad) {
+  real v, g, h;
+  body(x, t, R(1.0), p, &v, &g, &h);
+  *grad = w ? weighted(*w, s * g) : s * g;
+  return w ? weighted(*w, v) : v;
+}
+
+/* The same with the values weighted (has_weight, a constant) and summed where they arise, in the order of sum_values():
+ * storing them first cost mse 2 times this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the
+ * lanes of a sum are fixed and compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the block
+ * must be done again, with LIMITS and a sum that does not overflow. */
+INLINE int pointwise_sums(pointwise_body *body, int has_weight, fl_size n, const real *x, const real *t, const real *weight,
+                          const double *parameter, double scale, real *grad, double *hi, double *lo) {
+  real p[FL_PARAMETERS + 1], s = (real)scale, rest[VALUE_GROUP];
   value_sums sums = {{0.0}};
   fl_size i = 0;
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
-  for (; i + 4 * LANES <= n; i += 4 * LANES) {
-    const real *y = x + i, *u = t + i;
+  for (; i + VALUE_GROUP <= n; i += VALUE_GROUP) {
+    const real *y = x + i, *u = t + i, *w = has_weight ? weight + i : NULL;
     if (grad) {
       real *g = grad + i;
       VECTOR_LOOP_WIDE
       for (int l = 0; l < LANES; l++) {
-        real a, b, c, d, da, db, dc, dd;
-        body(y[l], u[l], R(1.0), p, &a, &da, &h);
-        body(y[l + LANES], u[l + LANES], R(1.0), p, &b, &db, &h);
-        body(y[l + 2 * LANES], u[l + 2 * LANES], R(1.0), p, &c, &dc, &h);
-        body(y[l + 3 * LANES], u[l + 3 * LANES], R(1.0), p, &d, &dd, &h);
-        g[l] = s * da;
-        g[l + LANES] = s * db;
-        g[l + 2 * LANES] = s * dc;
-        g[l + 3 * LANES] = s * dd;
+        int m = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
+        real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
+        real a = weighted_body(body, y[l], u[l], w ? &w[l] : NULL, p, s, &da);
+        real b = weighted_body(body, y[m], u[m], w ? &w[m] : NULL, p, s, &db);
+        real c = weighted_body(body, y[k], u[k], w ? &w[k] : NULL, p, s, &dc);
+        real d = weighted_body(body, y[j], u[j], w ? &w[j] : NULL, p, s, &dd);
+        g[l] = da;
+        g[m] = db;
+        g[k] = dc;
+        g[j] = dd;
         add_four(&sums, l, a, b, c, d);
       }
     } else {
       VECTOR_LOOP_WIDE
       for (int l = 0; l < LANES; l++) {
-        real a, b, c, d, g;
-        body(y[l], u[l], R(1.0), p, &a, &g, &h);
-        body(y[l + LANES], u[l + LANES], R(1.0), p, &b, &g, &h);
-        body(y[l + 2 * LANES], u[l + 2 * LANES], R(1.0), p, &c, &g, &h);
-        body(y[l + 3 * LANES], u[l + 3 * LANES], R(1.0), p, &d, &g, &h);
+        int m = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
+        real g, a = weighted_body(body, y[l], u[l], w ? &w[l] : NULL, p, s, &g);
+        real b = weighted_body(body, y[m], u[m], w ? &w[m] : NULL, p, s, &g);
+        real c = weighted_body(body, y[k], u[k], w ? &w[k] : NULL, p, s, &g);
+        real d = weighted_body(body, y[j], u[j], w ? &w[j] : NULL, p, s, &g);
         add_four(&sums, l, a, b, c, d);
       }
     }
   }
   for (fl_size j = i; j < n; j++) {
     real g;
-    body(x[j], t[j], R(1.0), p, &rest[j - i], &g, &h);
-    if (grad) grad[j] = s * g;
+    rest[j - i] = weighted_body(body, x[j], t[j], has_weight ? &weight[j] : NULL, p, s, &g);
+    if (grad) grad[j] = g;
   }
   return end_values(&sums, n - i, rest, hi, lo);
 }
@@ -154,9 +166,6 @@ static int check_weight_block(fl_size n, const void *weight) {
   for (fl_size i = 0; i < n; i++) bad |= !((w[i] >= R(0.0)) & (w[i] <= REAL_MAX));
   return !bad;
 }
-
-/* v times w, and exactly 0 for a weight of 0 whatever v is. */
-INLINE real weighted(real w, real v) { return w == R(0.0) ? R(0.0) : w * v; }
 
 static void weigh_block(fl_size n, const void *weight, const void *upstream, void *value, void *grad, void *hess) {
   const real *w = weight, *u = upstream;
