@@ -16,12 +16,75 @@ cdef struct Xent:
     Py_ssize_t gather_bytes, row_bytes, scratch_bytes
 
 
+# Classes from which a few rows are shared out row by row: two regions of threads a row must not show.
+cdef enum:
+    SHARED_CLASSES = 32 * FL_ROW_CHUNK
+
+
+cdef bint can_share_rows(const Xent *x) noexcept nogil:
+    """Whether the kernels take the rows in parts, each row being a piece of its own."""
+    return (x.labels.data != NULL and x.rows.classes >= SHARED_CLASSES and x.options.label_smoothing == 0
+            and x.options.logit_softcap == 0 and x.options.z_loss == 0 and x.hess.data == NULL
+            and x.logits.stride[1] == x.itemsize and (x.grad.data == NULL or x.grad.stride[1] == x.itemsize))
+
+
+cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
+    """One row by all threads; False where it is not a row to share: ignored, of weight 0 or without a finite maximum."""
+    cdef const fl_row_kernels *kernels = &x.kernels.rows
+    cdef Py_ssize_t classes = x.rows.classes
+    cdef Py_ssize_t group = piece // x.rows.tiles
+    cdef Py_ssize_t first = piece % x.rows.tiles
+    cdef Py_ssize_t row = group * x.rows.rows + first
+    cdef Py_ssize_t chunks = (classes + FL_ROW_CHUNK - 1) // FL_ROW_CHUNK
+    cdef Py_ssize_t c, start
+    cdef fl_rows logits = at_rows(&x.logits, &x.rows, group, first, x.itemsize)
+    cdef fl_rows grad = at_rows(&x.grad, &x.rows, group, first, x.itemsize)
+    cdef double weight = 1.0 if x.sample_weight == NULL else x.sample_weight[row]
+    cdef double scale = x.scale * weight * (1.0 if x.upstream == NULL else x.upstream[row])
+    cdef double value, largest = -INFINITY
+    cdef int64_t label
+    cdef double *parts
+    cdef void *state
+    load_labels(&x.labels, &x.rows, group, first, 1, &label)
+    if label < 0 or weight == 0 or (x.options.class_weight != NULL and class_weight_of(x, label) == 0):
+        return False
+    parts = <double *>malloc(2 * chunks * sizeof(double) + kernels.shared_row_bytes() + 64)
+    if parts == NULL:
+        return False
+    state = <void *>((<uintptr_t>(parts + 2 * chunks) + 63) // 64 * 64)
+    for c in prange(chunks, num_threads=threads, schedule="static"):
+        start = c * FL_ROW_CHUNK
+        parts[c] = kernels.shared_max(min(classes - start, <Py_ssize_t>FL_ROW_CHUNK), <char *>logits.data + start * x.itemsize)
+    for c in range(chunks):
+        largest = max(largest, parts[c])
+    if not -INFINITY < largest < INFINITY:
+        free(parts)
+        return False
+    kernels.shared_begin(&x.options, logits.data, label, scale, largest, grad.data, state)
+    for c in prange(chunks, num_threads=threads, schedule="static"):
+        kernels.shared_chunk(state, c, &parts[2 * c], &parts[2 * c + 1], scratch + threadid() * x.scratch_bytes)
+    slot[0] = slot[1] = 0.0
+    for c in range(chunks):
+        add_pair(&slot[0], &slot[1], parts[2 * c], parts[2 * c + 1])
+    value = kernels.shared_value(state, slot[0], slot[1]) * weight
+    if grad.data != NULL:
+        for c in prange(chunks, num_threads=threads, schedule="static"):
+            kernels.shared_gradient(state, c)
+    free(parts)
+    if x.unreduced != NULL:
+        x.unreduced[row] = value
+    slot[0] = value
+    slot[1] = 0.0
+    return True
+
+
 cdef int run_xent(Xent *x, double *total) except -1:
     """Runs all tiles; *total becomes the sum of the weighted row losses."""
     cdef Py_ssize_t piece, pieces = x.rows.groups * x.rows.tiles
     cdef double hi = 0.0
     cdef double lo = 0.0
     cdef int threads
+    cdef bint shared = can_share_rows(x)
     cdef char *memory
     cdef char *scratch
     cdef double *slots
@@ -29,7 +92,8 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
     x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes
     # About half a nanosecond an element, and a logarithm or two for every row.
-    threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
+    threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 or shared else 1
+    shared = shared and pieces < 4 * threads
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
     if memory == NULL:
         threads_release(threads)
@@ -37,7 +101,11 @@ cdef int run_xent(Xent *x, double *total) except -1:
     scratch = memory + (64 - <uintptr_t>memory % 64) % 64
     slots = <double *>(memory + threads * x.scratch_bytes + 64)
     with nogil:
-        if threads > 1:
+        if shared:
+            for piece in range(pieces):
+                if not share_row(x, threads, scratch, piece, slots + 2 * piece):
+                    xent_tile(x, scratch, piece, slots + 2 * piece)
+        elif threads > 1:
             for piece in prange(pieces, num_threads=threads, schedule="static"):
                 xent_tile(x, scratch + threadid() * x.scratch_bytes, piece, slots + 2 * piece)
         else:

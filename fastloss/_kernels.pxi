@@ -17,6 +17,12 @@ cdef extern from "fastloss.h" nogil:
         size_t (*cross_entropy_scratch)(const fl_xent *) noexcept nogil
         void (*cross_entropy)(const fl_xent *, fl_size, fl_rows, const int64_t *, fl_rows, const unsigned char *,
                               const double *, double *, fl_rows, fl_rows, void *) noexcept nogil
+        size_t (*shared_row_bytes)() noexcept nogil
+        double (*shared_max)(fl_size, const void *) noexcept nogil
+        void (*shared_begin)(const fl_xent *, const void *, int64_t, double, double, void *, void *) noexcept nogil
+        void (*shared_chunk)(const void *, fl_size, double *, double *, void *) noexcept nogil
+        double (*shared_value)(void *, double, double) noexcept nogil
+        void (*shared_gradient)(const void *, fl_size) noexcept nogil
         size_t (*softmax_scratch)(fl_size) noexcept nogil
         void (*softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
         void (*log_softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
@@ -42,6 +48,7 @@ cdef extern from "fastloss.h" nogil:
         fl_row_kernels rows
     enum:
         FL_BLOCK
+        FL_ROW_CHUNK
         FL_PARAMETERS
         FL_F32
         FL_F64

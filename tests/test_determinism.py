@@ -103,3 +103,30 @@ def test_same_call_twice(rng):
         noise = [np.full(40 * 37 + k, np.nan, np.float32) for k in range(20)]
         del noise
         assert same_bits(getattr(fl, case.name).value_grad_hess(x, t, reduction="none"), first)
+
+
+@pytest.mark.parametrize("shape", [(1, 300_001), (3, 250_002), (2, 2, 131_072)])
+@pytest.mark.parametrize("what", ["plain", "options", "infinite", "ignored"])
+def test_few_long_rows_shared_among_threads(shape, what, dtype, isa, rng):
+    """A row is worked on by the whole team where there are too few to share out; one thread does the same."""
+    x = (5 * rng.standard_normal(shape)).astype(dtype)
+    t = rng.integers(0, shape[-1], shape[:-1])
+    first, options = (0,) * (len(shape) - 1), {}
+    if what == "options":
+        options = {"temperature": 0.7, "class_weight": rng.uniform(0, 2, shape[-1]).astype(dtype), "reduction": "none",
+                   "sample_weight": rng.uniform(0, 2, shape[:-1]).astype(dtype)}  # fmt: skip
+    elif what == "infinite":
+        x[first][::7] = -np.inf
+        x[first][17] = np.inf
+    elif what == "ignored":
+        t[first] = -100
+    results = []
+    for n in THREADS:
+        with fl.num_threads(n):
+            own = x.copy()
+            results.append((fl.cross_entropy(x, t, **options), *fl.cross_entropy.value_and_grad(x, t, **options),
+                            *fl.cross_entropy.value_and_grad(own, t, grad_out=own, **options)))  # fmt: skip
+    assert all(same_bits(result, results[0]) for result in results)
+    value, grad = fl.reference.cross_entropy.value_and_grad(x, t, **options)
+    np.testing.assert_allclose(results[0][1], value, rtol=1e-5)
+    np.testing.assert_allclose(results[0][2], grad, rtol=1e-4, atol=1e-6 * np.nanmax(np.abs(grad)))

@@ -9,6 +9,12 @@
   {                                                   \
     .cross_entropy_scratch = cross_entropy_scratch,   \
     .cross_entropy = cross_entropy,                   \
+    .shared_row_bytes = shared_row_bytes,             \
+    .shared_max = shared_max,                         \
+    .shared_begin = shared_begin,                     \
+    .shared_chunk = shared_chunk,                     \
+    .shared_value = shared_value,                     \
+    .shared_gradient = shared_gradient,               \
     .softmax_scratch = softmax_scratch,               \
     .softmax = softmax_rows,                          \
     .log_softmax = log_softmax_rows,                  \

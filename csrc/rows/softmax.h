@@ -16,8 +16,9 @@
 
 #include "../core/math.h"
 #include "../core/reduce.h"
+#include "xent_options.h"
 
-#define ROW_CHUNK 2048
+#define ROW_CHUNK FL_ROW_CHUNK
 
 #if FASTLOSS_REAL_BITS == 32
 #define EXP_BIAS 40

@@ -6,8 +6,8 @@
 #ifndef FASTLOSS_SOFTMAX_XENT_H
 #define FASTLOSS_SOFTMAX_XENT_H
 
-#include "softmax_xent_row.h"
 #include "softmax_xent_tile.h"
+#include "softmax_xent_weighted.h"
 
 #define TILE_LIMIT TILE_CLASSES
 

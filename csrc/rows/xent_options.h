@@ -7,6 +7,9 @@
 
 typedef ptrdiff_t fl_size;
 
+/* Classes of a row that are worked on at a time. */
+#define FL_ROW_CHUNK 2048
+
 /* Options of cross-entropy, the same for all rows of a call. Class weights are reals: one per class, or NULL. */
 typedef struct fl_xent {
   fl_size classes;
@@ -38,6 +41,20 @@ typedef struct fl_row_kernels {
   void (*cross_entropy)(const fl_xent *options, fl_size rows, fl_rows logits, const int64_t *target,
                         fl_rows probability, const unsigned char *skip, const double *scale, double *value,
                         fl_rows grad, fl_rows hess, void *scratch);
+
+  /* One long row shared out among threads: a plain one (integer target; class weights and temperature at most), whose
+   * classes are contiguous and whose largest logit is finite. The bits are those of cross_entropy(). In this order:
+   * shared_max over parts of the row; shared_begin with the largest; shared_chunk for every chunk of FL_ROW_CHUNK
+   * classes, each once, by any thread with a scratch of its own; shared_value with the chunks' sums added up as pairs
+   * in order; shared_gradient for every chunk, where there is a gradient. */
+  size_t (*shared_row_bytes)(void);
+  double (*shared_max)(fl_size n, const void *logits);
+  void (*shared_begin)(const fl_xent *options, const void *logits, int64_t target, double scale, double max, void *grad,
+                       void *shared);
+  void (*shared_chunk)(const void *shared, fl_size chunk, double *hi, double *lo, void *scratch);
+  double (*shared_value)(void *shared, double hi, double lo);
+  void (*shared_gradient)(const void *shared, fl_size chunk);
+
   /* Bytes of scratch for the three activations. */
   size_t (*softmax_scratch)(fl_size classes);
   /* out may be the logits' own memory. */
