@@ -3,6 +3,7 @@
 # Clipping reads the gradients once where a tile of rows stays in the caches. Columns are cut into blocks by the shapes
 # alone; every thread has a run of blocks, adds up its part of the tile's norms (slots), and, norms known, adds the tile
 # to its own columns of the sum. Rows are added in order whatever the tile, so neither it nor the threads show in a bit.
+# Narrow arrays are cut by rows instead: two threads that read halves of the same short rows are no faster than one.
 
 cdef extern from "privacy/privacy_kernels.h" nogil:
     enum:
@@ -63,6 +64,10 @@ cdef enum:
 cdef Py_ssize_t TILE_BYTES = 1024 * 1024
 cdef enum:
     TILE_STEP = 8
+
+# Up to so many columns, rows are cut into so many groups that are added up apart.
+cdef enum:
+    NARROW = 4096, ROW_GROUPS = 16
 
 
 # ---- Keystream and noise ----
@@ -203,6 +208,7 @@ cdef struct Clip:
     const Py_ssize_t *thread_start  # first block of each thread
     const Py_ssize_t *group_of      # norm group of each block
     Py_ssize_t groups
+    Py_ssize_t blocks_count
     Py_ssize_t tile                 # rows that are read before they are added
     Py_ssize_t stride               # of slots and factors: tile rounded up to a multiple of 32 (clip_factors)
     double *slots                   # [block][row of the tile]
@@ -266,14 +272,15 @@ cdef Py_ssize_t clip_list(const Clip *job, Py_ssize_t first, Py_ssize_t rows) no
     return n
 
 
-cdef void run_clip(const Clip *job, int threads) noexcept nogil:
-    cdef Py_ssize_t first = 0, rows = min(job.tile, job.batch), next_rows, added, r
+cdef void run_clip(const Clip *job, Py_ssize_t first, Py_ssize_t end, int threads) noexcept nogil:
+    """Rows first ... end, tile by tile."""
+    cdef Py_ssize_t rows = min(job.tile, end - first), next_rows, added, r
     cdef int t
     if threads > 1:
         for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            clip_step(job, t, 0, 0, rows)
+            clip_step(job, t, 0, first, rows)
     else:
-        clip_step(job, 0, 0, 0, rows)
+        clip_step(job, 0, 0, first, rows)
     while rows > 0:
         if clip_decide(job, first, rows) > 0:
             if threads > 1:
@@ -283,7 +290,7 @@ cdef void run_clip(const Clip *job, int threads) noexcept nogil:
                 for r in range(rows):
                     clip_second_look(job, first, r)
         added = clip_list(job, first, rows) if job.sums != NULL else 0
-        next_rows = min(job.tile, job.batch - first - rows)
+        next_rows = min(job.tile, end - first - rows)
         if added > 0 or next_rows > 0:
             if threads > 1:
                 for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
@@ -292,6 +299,35 @@ cdef void run_clip(const Clip *job, int threads) noexcept nogil:
                 clip_step(job, 0, added, first + rows, next_rows)
         first += rows
         rows = next_rows
+
+
+cdef void clip_rows(const Clip *job, Py_ssize_t group, Py_ssize_t group_rows, int thread, double *partial) noexcept nogil:
+    """A group of rows by one thread, with its own buffers, into the group's own sums."""
+    cdef Clip own = job[0]
+    own.slots += thread * job.stride * job.blocks_count
+    own.rows += thread * job.stride
+    own.factors += thread * job.stride * job.groups
+    own.all_factors += thread * job.stride * job.groups
+    own.sums = partial
+    run_clip(&own, group * group_rows, min((group + 1) * group_rows, job.batch), 1)
+
+
+cdef void run_narrow_clip(const Clip *job, Py_ssize_t width, double *partials, int threads) noexcept nogil:
+    """Rows of so few columns that threads had better not share a row: every group of rows has sums of its own, which
+    are added up in order."""
+    cdef Py_ssize_t group_rows = (job.batch + ROW_GROUPS - 1) // ROW_GROUPS
+    cdef Py_ssize_t g, j
+    cdef bint add = job.sums != NULL
+    if threads > 1:
+        for g in prange(ROW_GROUPS, num_threads=threads, schedule="static"):
+            clip_rows(job, g, group_rows, threadid(), partials + g * width if add else NULL)
+    else:
+        for g in range(ROW_GROUPS):
+            clip_rows(job, g, group_rows, 0, partials + g * width if add else NULL)
+    if add:
+        for g in range(ROW_GROUPS):
+            for j in range(width):
+                job.sums[j] += partials[g * width + j]
 
 
 def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bounds, bint l1, bint automatic,
@@ -307,7 +343,9 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
     cdef Py_ssize_t count = 0, start, itemsize = arrays[0].dtype.itemsize
     cdef bint is_double = itemsize == 8
     cdef int threads, t
-    cdef double[::1] slots, factors, all_factors, columns = np.zeros(groups)
+    cdef double[::1] slots, factors, all_factors, partials, columns = np.zeros(groups)
+    cdef bint narrow
+    cdef int teams
     cdef Py_ssize_t[::1] rows, group_start, group_of, thread_start
     cdef unsigned char[::1] block_memory, rule_memory
     cdef fl_clip_block *blocks
@@ -316,7 +354,7 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
         total += arrays[k].shape[1]
         columns[group_of_array[k]] += arrays[k].shape[1]
     width = total // WANTED_BLOCKS // LEAST_BLOCK * LEAST_BLOCK
-    width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK)
+    width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK) if total > NARROW else LARGEST_BLOCK
     for array in arrays:
         count += (array.shape[1] + width - 1) // width
         widest = max(widest, min(width, <Py_ssize_t>array.shape[1]))
@@ -351,24 +389,28 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
     for g in range(groups - 1, -1, -1):  # a group without columns
         group_start[g] = min(group_start[g], group_start[g + 1])
 
-    threads = threads_acquire(0.3 * total * batch)
+    narrow = 0 < total <= NARROW and batch >= ROW_GROUPS * TILE_STEP  # by the shape alone
+    threads = threads_acquire(0.2 * total * batch)
     try:
+        teams = threads if narrow else 1  # that work for themselves
         thread_start = np.full(threads + 1, count, np.intp)
         thread_start[0] = t = 0
         done = 0
-        for b in range(count):
+        for b in range(count if not narrow else 0):
             while t + 1 < threads and done * threads >= total * (t + 1):
                 t += 1
                 thread_start[t] = b
             done += blocks[b].columns
-        job.tile = TILE_BYTES * threads // max(total * itemsize, 1) // TILE_STEP * TILE_STEP
+        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(total * itemsize, 1) // TILE_STEP * TILE_STEP
         job.tile = max(job.tile, <Py_ssize_t>TILE_STEP)
         job.tile = min(job.tile, max(batch, 1))
         job.stride = (job.tile + 31) // 32 * 32
-        slots = np.zeros(max(count, 1) * job.stride)
-        factors = np.empty(groups * job.stride)
-        all_factors = np.empty(groups * job.stride)
-        rows = np.empty(job.stride, np.intp)
+        job.blocks_count = count
+        slots = np.zeros(teams * max(count, 1) * job.stride)
+        factors = np.empty(teams * groups * job.stride)
+        all_factors = np.empty(teams * groups * job.stride)
+        rows = np.empty(teams * job.stride, np.intp)
+        partials = np.zeros(ROW_GROUPS * total if narrow and sums is not None else 1)
 
         job.kernels = privacy_table(is_double)
         job.blocks = blocks
@@ -386,6 +428,9 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
         job.states = &states[0, 0] if batch > 0 else NULL
         job.batch = batch
         with nogil:
-            run_clip(&job, threads)
+            if narrow:
+                run_narrow_clip(&job, total, &partials[0], threads)
+            else:
+                run_clip(&job, 0, batch, threads)
     finally:
         threads_release(threads)
