@@ -1,13 +1,25 @@
-"""Mean loss and gradient of every loss: fastloss, NumPy as it is written, the reference, torch, scikit-learn."""
+"""Mean loss and gradient of every loss: fastloss, the reference, and every library that compiles nothing."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pytest
 
-from bench.subjects import NAMES, SKLEARN, TOLERANCE, TORCH, Call, calls, error, problem, sizes
+import fastloss as fl
+from bench.problems import NAMES, Call, Problem
+from bench.rivals import rivals, with_fastloss
+from bench.rivals.with_fastloss import FRESH, GIVEN
 
-LIBRARIES = ("fastloss", "fastloss, new array", "numpy", "reference", "torch", "scikit-learn")
+POINTWISE_SIZES = ((100,), (10_000,), (1_000_000,), (16_000_000,))
+ROW_SIZES = ((64, 10), (4096, 10), (1024, 1000), (512, 32000))
+LIBRARIES = ("fastloss", "fastloss, new array", "reference", "numpy", "sklearn", "torch", "jax", "numexpr")
+
+problem = lru_cache(maxsize=1)(Problem)
+
+
+def sizes(name: str) -> tuple[tuple[int, ...], ...]:
+    return ROW_SIZES if Problem(name, (1, 1), "float32").rowwise else POINTWISE_SIZES
 
 
 def plan() -> list[Any]:
@@ -24,6 +36,16 @@ def plan() -> list[Any]:
     ]
 
 
+def call_of(p: Problem, library: str) -> Call | None:
+    if library == "reference":
+        twin = getattr(fl.reference, p.name)
+        return Call(library, lambda: twin.value_and_grad(p.prediction, p.target))
+    if library.startswith("fastloss"):
+        wanted = GIVEN if library == "fastloss" else FRESH
+        return next(call for call in with_fastloss.calls(p) if call.library == wanted)
+    return next(rivals(p, f"with_{library}"), None)
+
+
 @pytest.mark.parametrize(("name", "shape", "dtype", "library"), plan())
 def bench_value_and_grad(
     benchmark: Any,
@@ -33,13 +55,13 @@ def bench_value_and_grad(
     dtype: str,
     library: str,
 ) -> None:
-    call = next((c for c in calls(problem(name, shape, dtype)) if c.library == library), None)
+    p = problem(name, shape, dtype)
+    call = call_of(p, library)
     if call is None:
-        known = {"torch": TORCH, "scikit-learn": SKLEARN}.get(library)
-        pytest.skip(f"{library} {'has no such loss' if known else 'is not installed'}")
-    worst = error(call, name, shape, dtype)
+        pytest.skip(f"{library} is not installed, or has no such loss")
+    worst = p.error(call)
     benchmark.group = f"{name} {'x'.join(map(str, shape))} {dtype}"
-    benchmark.extra_info |= {"library": library, "correct": worst <= TOLERANCE[dtype], "error": worst}
+    benchmark.extra_info |= {"library": library, "correct": worst <= p.tolerance(call), "error": worst}
     if library.startswith("fastloss"):
-        assert worst <= TOLERANCE[dtype]
+        assert worst <= p.tolerance(call)
     measure(call)

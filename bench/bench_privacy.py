@@ -1,29 +1,28 @@
-"""Clipped and noised means, and noise alone: fastloss, NumPy as it is written, torch."""
+"""Clipped and noised means, and noise alone: fastloss, and every library that is installed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bench.privacy_subjects import (
-    CLIP_SIZES,
-    NOISE_SIZE,
-    clip_calls,
-    clip_error,
-    gradients,
-    noise_calls,
-    noise_error,
-)
-from bench.subjects import TOLERANCE, Call
+from bench.bench_losses import call_of, problem
+from bench.problems import Call, Problem
 
-LIBRARIES = ("fastloss", "numpy", "torch")
+LIBRARIES = ("fastloss", "numpy", "torch", "jax", "opacus")
+CLIP_SIZES = ((1024, 1000), (256, 100_000))
+NOISE_SIZE = 10_000_000
 
 
-def call_of(calls: Iterator[Call], library: str) -> Call:
-    found = next((c for c in calls if c.library == library), None)
-    if found is None:
-        pytest.skip(f"{library} is not installed")
-    return found
+def run(benchmark: Any, measure: Callable[[Call], None], p: Problem, library: str, group: str) -> None:
+    call = call_of(p, library)
+    if call is None:
+        pytest.skip(f"{library} is not installed, or has nothing of the kind")
+    worst = p.error(call)
+    benchmark.group = group
+    benchmark.extra_info |= {"library": library, "correct": worst <= p.tolerance(call), "error": worst}
+    if library == "fastloss":
+        assert worst <= p.tolerance(call)
+    measure(call)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -32,25 +31,12 @@ def call_of(calls: Iterator[Call], library: str) -> Call:
 def bench_clip_and_noise(
     benchmark: Any, measure: Callable[[Call], None], shape: tuple[int, int], dtype: str, library: str
 ) -> None:
-    grads = gradients(shape, dtype)
-    call = call_of(clip_calls(grads), library)
-    worst = clip_error(library, grads)
-    # A large sum of single-precision products: torch and NumPy round each, so the last digits differ.
-    correct = worst <= 10 * TOLERANCE[dtype]
-    benchmark.group = f"clip_and_noise {'x'.join(map(str, shape))} {dtype}"
-    benchmark.extra_info |= {"library": library, "correct": correct, "error": worst}
-    if library == "fastloss":
-        assert correct
-    measure(call)
+    p = problem("clip_and_noise", shape, dtype, "clip")
+    run(benchmark, measure, p, library, f"clip_and_noise {'x'.join(map(str, shape))} {dtype}")
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", LIBRARIES[:-1])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def bench_noise(benchmark: Any, measure: Callable[[Call], None], dtype: str, library: str) -> None:
-    call = call_of(noise_calls(NOISE_SIZE, dtype), library)
-    distance = noise_error(call)
-    benchmark.group = f"gaussian noise {NOISE_SIZE} {dtype}"
-    benchmark.extra_info |= {"library": library, "correct": distance < 5, "error": distance}
-    if library == "fastloss":
-        assert distance < 5
-    measure(call)
+    p = problem("gaussian", (NOISE_SIZE,), dtype, "noise")
+    run(benchmark, measure, p, library, f"gaussian noise {NOISE_SIZE} {dtype}")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import fastloss as fl
-from bench.subjects import THREADS, Call
+from bench import THREADS
+from bench.problems import Call
 
 SECONDS = 0.15  # of rounds per benchmark, 3 rounds at least
 

@@ -1,0 +1,113 @@
+"""torch, eagerly: forward and backward on a leaf that has no gradient yet (set to None outside the time)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import THREADS
+from bench.problems import BOUND, MULTIPLIER, Call, Problem
+
+F = torch.nn.functional
+
+
+def hinge(x: Any, t: Any) -> Any:
+    return torch.relu(1 - t * x).mean()
+
+
+def squared_hinge(x: Any, t: Any) -> Any:
+    return torch.relu(1 - t * x).square().mean()
+
+
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "mse_loss": F.mse_loss,
+    "half_mse_loss": lambda x, t: F.mse_loss(x, t) / 2,
+    "l1_loss": F.l1_loss,
+    "huber_loss": F.huber_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
+    "binary_cross_entropy": F.binary_cross_entropy,
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "hinge_loss": hinge,
+    "squared_hinge_loss": squared_hinge,
+    "cross_entropy": F.cross_entropy,  # of more than two dimensions, the classes are axis 1: as in every cell here
+}
+
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "sigmoid": torch.sigmoid,
+    "softplus": torch._C._nn.softplus,  # F.softplus, which doesn't pass `out` on
+    "softmax": lambda x, out: torch.softmax(x, 1, out=out),
+    "log_softmax": lambda x, out: torch.log_softmax(x, 1, out=out),
+    "logsumexp": lambda x, out: torch.logsumexp(x, 1, out=out),
+}
+
+
+CLIP_SLACK = 2e-6  # clipping adds 1e-6 to every norm
+
+
+def clipped_sum(grads: Any) -> Any:
+    """As the optimizer of Opacus does it."""
+    factors = (BOUND / (grads.norm(2, dim=1) + 1e-6)).clamp(max=1.0)
+    return torch.einsum("i,i...->...", factors, grads)
+
+
+def noised_mean(total: Any, n: int, multiplier: float) -> Any:
+    if multiplier:
+        total = total + torch.normal(0.0, multiplier * BOUND, total.shape, dtype=total.dtype)
+    return total / n
+
+
+def calls(p: Problem) -> Iterator[Call]:
+    torch.set_num_threads(THREADS)
+    if p.kind == "noise":
+        yield _noise(p)
+        return
+    x = torch.from_numpy(p.prediction)
+    if p.kind == "clip":
+
+        @torch.no_grad()
+        def run_clip(multiplier: float = MULTIPLIER) -> Any:
+            return noised_mean(clipped_sum(x), len(x), multiplier)
+
+        yield Call("torch", run_clip, lambda mean: (1.0, mean.numpy()), proof=lambda: run_clip(0.0), slack=CLIP_SLACK)
+    elif p.kind == "activation":
+        function = ACTIVATIONS[p.name]
+        out = torch.from_numpy(np.empty(len(x) if p.name == "logsumexp" else p.shape, p.dtype))
+        yield Call("torch", lambda: function(x, out=out), lambda result: (1.0, result.numpy()))
+    elif p.name in LOSSES:
+        yield _value(p, x) if p.kind == "value" else _loss(p, x)
+
+
+def _loss(p: Problem, x: Any) -> Call:
+    function, t = LOSSES[p.name], torch.from_numpy(p.target)
+    leaf = x.detach().requires_grad_()
+
+    def run() -> Any:
+        loss = function(leaf, t)
+        loss.backward()
+        return loss
+
+    def reset() -> None:
+        leaf.grad = None
+
+    return Call("torch", run, lambda loss: (loss.item(), leaf.grad.numpy()), reset)
+
+
+def _value(p: Problem, x: Any) -> Call:
+    function, t = LOSSES[p.name], torch.from_numpy(p.target)
+
+    @torch.no_grad()
+    def run() -> Any:
+        return function(x, t)
+
+    return Call("torch", run, lambda loss: (loss.item(), None))
+
+
+def _noise(p: Problem) -> Call:
+    if p.name == "gaussian":
+        tensor = torch.from_numpy(np.empty(p.shape, p.dtype))
+        return Call("torch", tensor.normal_, lambda drawn: (1.0, drawn.numpy()))
+    laplace = torch.distributions.Laplace(torch.zeros((), dtype=getattr(torch, p.dtype)), 1.0)
+    return Call("torch", lambda: laplace.sample(p.shape), lambda drawn: (1.0, drawn.numpy()))
