@@ -1,6 +1,6 @@
 """How time is measured: all contenders of a cell take turns, and what is compared are medians over the rounds.
 
-A turn is: a pause (so that no other library's threads still spin), one call that is not timed (so that its own
+A turn is: a pause (so that no other library's threads still spin), the calls once without timing (so that its own
 threads are awake; what takes long has no need of it), then the timed calls, of which the mean counts.
 """
 
@@ -53,9 +53,9 @@ def medians(contenders: Iterable[Call], rounds: int) -> dict[str, float]:
         for call in turns[k % len(turns) :] + turns[: k % len(turns)]:
             time.sleep(PAUSE)
             fl.set_num_threads(call.threads)
-            if once[call.library] < LONG:
-                mean_time(call, 1)
             repeat = max(1, min(2000, int(TURN / once[call.library])))
+            if once[call.library] < LONG:
+                mean_time(call, repeat)
             found[call.library].append(mean_time(call, repeat) / call.times)
     return {library: statistics.median(seconds) for library, seconds in found.items()}
 

@@ -93,7 +93,7 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes
     # About half a nanosecond an element, and a logarithm or two for every row.
     threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 or shared else 1
-    shared = shared and pieces < 4 * threads
+    shared = shared and threads > 1 and pieces < 4 * threads
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
     if memory == NULL:
         threads_release(threads)

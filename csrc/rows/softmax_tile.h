@@ -14,7 +14,7 @@
 #define TILE_ROWS 32
 #define TILE_CLASSES 128
 
-/* What a tile knows of its rows. The lanes past `rows` repeat the last row and are never stored. */
+/* What a tile knows of its rows. The lanes past `rows` hold zeros and are never stored. */
 typedef struct {
   fl_size rows;
   real max[TILE_ROWS], base[TILE_ROWS], magic[TILE_ROWS], cut[TILE_ROWS];
@@ -29,25 +29,23 @@ INLINE fl_size piece_length(fl_size classes, fl_size start) {
   return classes - start < TILE_CLASSES ? classes - start : TILE_CLASSES;
 }
 
-/* n classes of the tile's rows; data points at the first class of the first row. */
+/* n classes of the tile's rows; data points at the first class of the first row. Lanes past the rows hold zeros. */
 static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride,
                              fl_size class_stride, real *piece) {
+  const fl_size rows = t->rows, squares = class_stride == 1 && n >= 4 ? rows / 8 * 8 : 0;
   fl_size c = 0;
-  if (t->rows == TILE_ROWS && row_stride == 1) {
+  if (rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(piece + c * TILE_ROWS, data + c * class_stride, TILE_ROWS * sizeof(real));
-  } else if (t->rows == TILE_ROWS) {
-    for (; class_stride == 1 && c < n && n >= 4; c += 4) {
+  } else {
+    if (rows < TILE_ROWS) memset(piece, 0, (size_t)(n * TILE_ROWS) * sizeof(real));
+    for (; squares > 0 && c < n; c += 4) {
       fl_size first = c + 4 <= n ? c : n - 4; /* the last square may overlap */
       ROLLED_LOOP
-      for (fl_size l = 0; l < TILE_ROWS; l += 8)
+      for (fl_size l = 0; l < squares; l += 8)
         load_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
     }
-    for (; c < n; c++)
-      for (fl_size l = 0; l < TILE_ROWS; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
-  } else {
-    for (; c < n; c++)
-      for (fl_size l = 0; l < TILE_ROWS; l++)
-        piece[c * TILE_ROWS + l] = data[(l < t->rows ? l : t->rows - 1) * row_stride + c * class_stride];
+    for (c = 0; squares < rows && c < n; c++)
+      for (fl_size l = squares; l < rows; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
   }
   if (!t->any_dead) return;
   for (fl_size l = 0; l < TILE_ROWS; l++)
@@ -56,19 +54,20 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
 
 static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride,
                               fl_size class_stride, real *data) {
+  const fl_size rows = t->rows, squares = class_stride == 1 && n >= 4 ? rows / 8 * 8 : 0;
   fl_size c = 0;
-  if (t->rows == TILE_ROWS && row_stride == 1) {
+  if (rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(data + c * class_stride, piece + c * TILE_ROWS, TILE_ROWS * sizeof(real));
     return;
   }
-  for (; t->rows == TILE_ROWS && class_stride == 1 && c < n && n >= 4; c += 4) {
+  for (; squares > 0 && c < n; c += 4) {
     fl_size first = c + 4 <= n ? c : n - 4;
     ROLLED_LOOP
-    for (fl_size l = 0; l < TILE_ROWS; l += 8)
+    for (fl_size l = 0; l < squares; l += 8)
       store_square(piece + first * TILE_ROWS + l, TILE_ROWS, data + l * row_stride + first, row_stride);
   }
-  for (; c < n; c++)
-    for (fl_size l = 0; l < t->rows; l++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
+  for (c = 0; squares < rows && c < n; c++)
+    for (fl_size l = squares; l < rows; l++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
 }
 
 /* 1 where every row that is read has a finite maximum. */
