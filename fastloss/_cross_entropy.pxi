@@ -54,7 +54,8 @@ cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece,
     state = <void *>((<uintptr_t>(parts + 2 * chunks) + 63) // 64 * 64)
     for c in prange(chunks, num_threads=threads, schedule="static"):
         start = c * FL_ROW_CHUNK
-        parts[c] = kernels.shared_max(min(classes - start, <Py_ssize_t>FL_ROW_CHUNK), <char *>logits.data + start * x.itemsize)
+        parts[c] = kernels.shared_max(min(classes - start, <Py_ssize_t>FL_ROW_CHUNK),
+                                      <char *>logits.data + start * x.itemsize)
     for c in range(chunks):
         largest = max(largest, parts[c])
     if not -INFINITY < largest < INFINITY:

@@ -156,8 +156,8 @@ cdef class PointwiseKernel:
     """One pointwise loss: its C body and what a driver must know of it.
 
     ``parameters`` are the defaults of its parameters (the first may be an array: the body's aux),
-    ``check`` turns a tuple of given scalar ones into floats or raises; ``work`` is its cost in nanoseconds an element on one thread, value and
-    gradient (it decides where a second thread pays)."""
+    ``check`` turns a tuple of given scalar ones into floats or raises; ``work`` is its cost in nanoseconds an element
+    on one thread, value and gradient (it decides where a second thread pays)."""
 
     cdef readonly int index
     cdef int x_domain, target_domain

@@ -401,7 +401,8 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
                 t += 1
                 thread_start[t] = b
             done += blocks[b].columns
-        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(total * itemsize, 1) // TILE_STEP * TILE_STEP
+        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(total * itemsize, 1)
+        job.tile = job.tile // TILE_STEP * TILE_STEP
         job.tile = max(job.tile, <Py_ssize_t>TILE_STEP)
         job.tile = min(job.tile, max(batch, 1))
         job.stride = (job.tile + 31) // 32 * 32

@@ -54,8 +54,9 @@ INLINE real weighted_body(pointwise_body *body, real x, real t, const real *w, c
  * storing them first cost mse 2 times this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the
  * lanes of a sum are fixed and compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the block
  * must be done again, with LIMITS and a sum that does not overflow. */
-INLINE int pointwise_sums(pointwise_body *body, int has_weight, fl_size n, const real *x, const real *t, const real *weight,
-                          const double *parameter, double scale, real *grad, double *hi, double *lo) {
+INLINE int pointwise_sums(pointwise_body *body, int has_weight, fl_size n, const real *x, const real *t,
+                          const real *weight, const double *parameter, double scale, real *grad, double *hi,
+                          double *lo) {
   real p[FL_PARAMETERS + 1], s = (real)scale, rest[VALUE_GROUP];
   value_sums sums = {{0.0}};
   fl_size i = 0;

@@ -105,8 +105,8 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
 }
 
 /* The values of a loss (or exponentials of a row), a block at a time, as they arise: groups of four rows of lanes, then
- * what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: <= 2^-24 = 6.0e-8 relative
- * to the sum of absolute values. */
+ * what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: an error of
+ * at most 2^-24 = 6.0e-8, relative to the sum of absolute values. */
 typedef struct {
 #if FASTLOSS_REAL_BITS == 64
   double hi[LANES], lo[LANES];

@@ -174,7 +174,8 @@ static UNUSED void exp_sum_groups(fl_size groups, const real *x, row_shift s, re
 
 /* Exponentials of a chunk, 0 at index `without` (outside [0, n): nowhere), and their sum; e may be x. The group of
  * `without` is read from a copy. */
-static UNUSED void exp_sum_chunk(fl_size n, const real *x, fl_size without, row_shift s, real *e, double *hi, double *lo) {
+static UNUSED void exp_sum_chunk(fl_size n, const real *x, fl_size without, row_shift s, real *e, double *hi,
+                                 double *lo) {
   const fl_size groups = n / VALUE_GROUP, done = groups * VALUE_GROUP, inside = without >= 0 && without < n;
   value_sums sums = {{0.0}};
   real copy[VALUE_GROUP];

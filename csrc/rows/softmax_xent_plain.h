@@ -121,8 +121,8 @@ static UNUSED size_t shared_row_bytes(void) { return sizeof(shared_row); }
 
 static UNUSED double shared_max(fl_size n, const void *x) { return (double)row_max(n, x); }
 
-static UNUSED void shared_begin(const fl_xent *options, const void *x, int64_t target, double scale, double max, void *grad,
-                                void *shared) {
+static UNUSED void shared_begin(const fl_xent *options, const void *x, int64_t target, double scale, double max,
+                                void *grad, void *shared) {
   shared_row *r = shared;
   xent_row row = {x, NULL, (fl_size)target, scale, grad, NULL};
   r->c = make_xent(options);
