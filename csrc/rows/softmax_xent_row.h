@@ -1,4 +1,5 @@
-/* Cross-entropy of one contiguous row: all options, any length. Not here: strides and tiles (softmax_xent.h).
+/* Cross-entropy of one contiguous row: its algebra, and what all its forms share. The forms: softmax_xent_plain.h,
+ * softmax_xent_weighted.h. Not here: strides and tiles (softmax_xent.h).
  *
  * With a = the mapped logits (logit_map.h), p = softmax(a), u_c = w_c y'_c (class weight times smoothed target),
  * U = sum u, L = log sum e^a, z' = z_loss times the row's weight:
