@@ -1,7 +1,7 @@
 """Benchmarks: ``python -m bench`` compares fastloss with its peers and with the machine's limit; ``pytest bench``
 times every loss at every size and type, beside what is installed.
 
-Losses are taken from the rows of tests/cases.py, which is found through the path that is set here. Libraries that
+Losses are taken from the rows of tests/cases/, which is found through the path that is set here. Libraries that
 can be told their number of threads only before they are imported (OpenBLAS, XLA) are told here, too.
 """
 

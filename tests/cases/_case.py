@@ -1,0 +1,89 @@
+"""What a row of the case tables is, and what several families' rows share. Not here: the rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """One element (or row) and its exact answer; None where edge-cases leave it open."""
+
+    prediction: Any
+    target: Any
+    value: Any
+    grad: Any
+    hess: Any = None
+    parameters: Parameters = field(default_factory=dict)
+    dtype: str | None = None  # the only type it concerns
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A number worked out in a source document, to the digits that are given there."""
+
+    source: str
+    prediction: Any
+    target: Any
+    value: Any
+    parameters: Parameters = field(default_factory=dict)
+    reduction: str = "mean"
+    rel: float = 1e-14
+    abs: float = 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything about one loss. ``kinks`` are the residuals (or margins) where a derivative jumps."""
+
+    name: str
+    inputs: Callable[..., tuple[Array, Array]]
+    ulps: float
+    naive: Callable[..., Any]
+    parameters: tuple[Parameters, ...] = ({},)
+    kinks: Callable[[Parameters], tuple[float, ...]] = lambda p: (0.0,)
+    extremes: tuple[Extreme, ...] = ()
+    worked: tuple[Worked, ...] = ()
+    ordinary: tuple[float, float] = (-100.0, 100.0)  # predictions whose results are far from overflow
+    kind: str = "pointwise"
+    has_hessian: bool = True
+    hess_ulps: float | None = None
+    looser: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)  # parameter: its three bounds
+    aliases: tuple[str, ...] = ()
+
+    def arrays(
+        self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, parameters: Parameters | None = None
+    ) -> tuple[Array, Array]:
+        """Prediction and target for a prediction of this shape (row losses: class axis last)."""
+        return self.inputs(rng, shape, np.dtype(dtype), self.kinks(parameters or {}))
+
+    def tamed(self, prediction: Array) -> Array:
+        """The prediction brought into the ordinary range."""
+        return np.clip(prediction, *self.ordinary)
+
+    def resolved(self, parameters: Parameters, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Parameters with those that depend on the prediction's shape filled in."""
+        return {k: v(shape) if callable(v) else v for k, v in parameters.items()}
+
+    def bounds(self, parameters: Parameters) -> tuple[float, float, float]:
+        """ULPs of value, gradient and Hessian, FMA or not."""
+        bounds = [(self.ulps, self.ulps, self.hess_ulps or self.ulps)]
+        bounds += [ulps for name, ulps in self.looser.items() if parameters.get(name)]
+        value, grad, hess = (max(b) for b in zip(*bounds, strict=True))
+        return value, grad, hess
+
+    @property
+    def rowwise(self) -> bool:
+        return self.kind == "rowwise"
+
+
+def per_class(shape: tuple[int, ...]) -> Array:
+    """Class weights (or weights per column), all different, one of them 0 where there are more than two."""
+    weights = np.linspace(0.25, 2.0, shape[-1])
+    weights[3:4] = 0.0
+    return weights
