@@ -94,7 +94,8 @@ cdef extern from "labels.h" nogil:
 cdef extern from "threads.h" nogil:
     void fl_threads_init()
     int fl_openmp_version()
-    int fl_parallel_enter()
+    double FL_LEAST_WORK
+    int fl_parallel_enter(double work, int threads)
     void fl_parallel_leave()
 
 cdef extern from *:

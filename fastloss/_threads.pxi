@@ -1,12 +1,5 @@
 # Threads and instruction sets, as the drivers see them. Included in _core.pyx.
 
-# Work below this many nanoseconds of one thread is done by that thread alone. Measured with two cores: a team
-# that still spins (libgomp: a few milliseconds after its last region) takes 1 to 3 microseconds to start and
-# pays from about 10 microseconds of work on; a team that has gone to sleep takes 40 to 60 to wake, so that two
-# threads are first as fast as one at 60 (huber_loss), 75 (binary_cross_entropy_with_logits) and 150
-# microseconds (cross_entropy, 1000 classes). The largest of these, so that two threads are never the slower way.
-cdef double PARALLEL_WORK = 150e3
-
 cdef object threads_in_context = ContextVar("fastloss_num_threads", default=None)
 cdef int threads_of_process = 0  # 0: nobody has set it
 
@@ -42,15 +35,15 @@ cpdef int current_threads() except -1:
 
 
 cdef int threads_acquire(double work) except -1:
-    """Threads to use for `work` nanoseconds of one thread: 1 means no parallel region.
+    """Threads to use for `work` nanoseconds of one thread, as csrc/threads.c decides: 1 means no parallel region.
 
     The team is the whole configured one or none: libgomp ends and restarts its threads whenever
     the size changes. Every result above 1 must be given back to threads_release."""
     cdef int n
-    if work < PARALLEL_WORK:
+    if work < FL_LEAST_WORK:
         return 1
     n = current_threads()
-    if n <= 1 or not fl_parallel_enter():
+    if n <= 1 or not fl_parallel_enter(work, n):
         return 1
     return n
 
