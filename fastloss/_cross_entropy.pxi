@@ -170,13 +170,16 @@ def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, c
 
 
 def quick_cross_entropy(int want, x, target, ignore_index, bint mean, grad):
-    """The common call without detours: contiguous logits, integer labels, no options. None where that does not hold
-    or something is wrong: the general path then says what."""
+    """The common call without detours: contiguous arrays, integer labels or probabilities of the logits' type, no
+    options. None where that does not hold or something is wrong: the general path then says what."""
     cdef Xent job
     cdef Buffers buffers
     cdef Py_buffer *b
     cdef Py_buffer *t
     cdef Py_buffer *g
+    cdef Py_buffer soft
+    cdef Py_ssize_t shape[3]
+    cdef Py_ssize_t strides[3]
     cdef Py_ssize_t classes, n = 1
     cdef int k, type
     cdef double valid = 0.0
@@ -202,28 +205,41 @@ def quick_cross_entropy(int want, x, target, ignore_index, bint mean, grad):
     except (ValueError, BufferError):
         return None
     job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
-    type = type_of(t)
-    if job.itemsize == 0 or b.ndim == 0 or t.ndim != b.ndim - 1 or type < 0:
+    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b, 8 * job.itemsize):
         return None
-    if type == FL_F32 or type == FL_F64 or type == FL_BOOL or not PyBuffer_IsContiguous(t, c"C"):
-        return None
-    if not is_plain(b, b, 8 * job.itemsize):
-        return None
-    for k in range(t.ndim):
-        if t.shape[k] != b.shape[k]:
-            return None
-        n *= t.shape[k]
+    for k in range(b.ndim - 1):
+        n *= b.shape[k]
     classes = b.shape[b.ndim - 1]
     if n == 0 or classes == 0:
         return None
+    job.rows = rows_of(n, classes, 1)
+    job.labels.data = NULL
+    if not is_plain(t, b, 8 * job.itemsize):
+        type = type_of(t)
+        if type < 0 or type == FL_F32 or type == FL_F64 or type == FL_BOOL or t.ndim != b.ndim - 1:
+            return None
+        if not PyBuffer_IsContiguous(t, c"C"):
+            return None
+        for k in range(t.ndim):
+            if t.shape[k] != b.shape[k]:
+                return None
+        describe_labels(&job.labels, t, ignore_index)
+        job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
     if want == 1:
         if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
             return None
-    describe_labels(&job.labels, t, ignore_index)
-    job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
-    job.rows = rows_of(n, classes, 1)
-    if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
-        return None
+    if job.labels.data != NULL:
+        if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
+            return None
+    else:
+        valid = <double>n
+        soft = t[0]
+        shape[0], shape[1], shape[2] = n, classes, 1
+        strides[0], strides[1], strides[2] = classes * job.itemsize, job.itemsize, job.itemsize
+        soft.ndim = 3
+        soft.shape = shape
+        soft.strides = strides
+        job.soft = &soft
     job.kernels = table_of(job.itemsize == 8)
     job.options.classes = classes
     job.options.label_smoothing = job.options.logit_softcap = job.options.z_loss = 0.0

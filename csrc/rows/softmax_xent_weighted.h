@@ -4,61 +4,20 @@
 #ifndef FASTLOSS_SOFTMAX_XENT_WEIGHTED_H
 #define FASTLOSS_SOFTMAX_XENT_WEIGHTED_H
 
+#include "softmax_xent_dense.h"
 #include "softmax_xent_plain.h"
 
 /* ---- Rows with any option ---- */
 
-/* u of a chunk that starts at class `start`, without what an integer target adds at its own class. */
-static UNUSED void xent_targets(const xent *c, const xent_row *row, double total, fl_size start, fl_size n, real *u) {
-  const real *w = c->weight ? c->weight + start : NULL;
-  const real *p = row->probability ? row->probability + start : NULL;
-  const real onehot = (real)c->onehot, even = (real)c->spread, spread = c->smooth ? (real)(c->spread * total) : R(0.0);
-  if (p && w) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread) * w[i];
-  } else if (p) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) u[i] = fma_(onehot, p[i], spread);
-  } else {
-    for (fl_size i = 0; i < n; i++) u[i] = w ? even * w[i] : even;
-  }
-}
-
-/* Sum of u_c (a(m) - a(x_c)) over a chunk, in double. A temperature alone is a factor, applied to halves so that the
- * difference does not overflow where the quotient would not; behind a cap (a_low not NULL) a is given as a pair. */
-static UNUSED void xent_distances(const logit_map *map, fl_size n, const real *u, const real *x, const real *a_low,
-                                  double m, double m_low, double *term, double *hi, double *lo) {
-  const double slope = 2.0 * map->slope;
-  if (a_low) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) {
-      double distance = (double)u[i] * ((m - (double)x[i]) + (m_low - (double)a_low[i]));
-      term[i] = u[i] == R(0.0) ? 0.0 : distance;
-    }
-  } else if (map->on) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) {
-      double distance = ((double)u[i] * (0.5 * m - 0.5 * (double)x[i])) * slope;
-      term[i] = u[i] == R(0.0) ? 0.0 : distance;
-    }
-  } else {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) {
-      double distance = (double)u[i] * (m - (double)x[i]);
-      term[i] = u[i] == R(0.0) ? 0.0 : distance;
-    }
-  }
-  sum_doubles(n, term, hi, lo);
-}
-
 /* What the first pass over such a row finds. hit: what an integer target adds to u at its own class. */
 typedef struct {
   fl_size k;
-  double total, hit, mass_hi, mass_lo, z, z_slope; /* total: of the probabilities */
+  double hit, mass_hi, mass_lo, others, z, z_slope; /* others: the mass without class k */
   double e_k, rest;
   row_shift shift;
   softmax_sum sum;
   real at_y, y_low;
+  dense_targets targets;
 } weighted_state;
 
 /* x y, and 0 for x = 0 whatever y is. */
@@ -76,10 +35,13 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
   const real hess_factor = (real)(wide_factor * slope), squared = (real)(2.0 * w->z * scale * slope);
   /* z-loss of huge logits: an infinite factor leaves a probability of 0 at its limit */
   const int overflow = abs_(factor) > REAL_MAX || abs_(hess_factor) > REAL_MAX;
+  /* a map's slopes need the logits, which g may overwrite, and an infinite factor needs the exponentials twice */
+  const int buffered = c->map.capped || overflow;
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
-    const real *x = row->x + i, *u = work->u, *e = e_row ? e_row + i : work->e;
-    real *g = work->high, *h = row->h ? work->low : NULL;
+    const dense_targets targets = dense_at(&w->targets, i);
+    const real *x = row->x + i, *e = e_row ? e_row + i : work->e;
+    real *g = buffered ? work->high : row->g + i, *h = !row->h ? NULL : buffered ? work->low : row->h + i;
     if (!e_row) xent_exp_chunk(c, length, x, w->shift, work->e, work);
     if (h) {
       VECTOR_LOOP
@@ -88,16 +50,11 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
         h[j] = fma_(e[j] * hess_factor, R(1.0) - p, squared * p * p);
       }
     }
-    if (dense) {
-      xent_targets(c, row, w->total, i, length, work->u);
-      VECTOR_LOOP
-      for (fl_size j = 0; j < length; j++) g[j] = fma_(e[j], factor, R(0.0) - u[j] * f);
-    } else {
-      scale_chunk(length, e, wide_factor, g);
-    }
+    if (dense) dense_gradient(&targets, length, e, factor, f, g);
+    else scale_chunk(length, e, wide_factor, g);
     for (fl_size j = 0; overflow && j < length; j++) {
       if (e[j] != R(0.0)) continue;
-      g[j] = dense ? R(0.0) - u[j] * f : R(0.0);
+      g[j] = dense ? R(0.0) - dense_target_of(&targets, j) * f : R(0.0);
       if (h) h[j] = R(0.0);
     }
     if (y >= i && y < i + length && y != k) {
@@ -106,15 +63,15 @@ static UNUSED void weighted_gradients(const xent *c, const xent_row *row, const 
     }
     if (k >= i && k < i + length) {
       double even = c->spread * weight_of(c, k);
-      double u_k = y < 0 ? (double)u[k - i] : k == y ? even + w->hit : even;
-      double others = y < 0 ? (w->mass_hi - u_k) + w->mass_lo
-                            : c->spread * (c->weight_sum - weight_of(c, k)) + (k == y ? 0.0 : w->hit);
-      g[k - i] = (real)(scale * ((w->z_slope + others) * p_k - u_k * q_k));
+      double u_k = y < 0 ? (double)dense_target_of(&targets, k - i) : k == y ? even + w->hit : even;
+      g[k - i] = (real)(scale * ((w->z_slope + w->others) * p_k - u_k * q_k));
       if (h) h[k - i] = (real)(scale * slope * (zero_or(p_k * q_k, pull) + 2.0 * w->z * p_k * p_k));
     }
     if (c->map.capped) map_derivatives_chunk(&c->map, length, x, g, h);
-    memcpy(row->g + i, g, (size_t)length * sizeof(real));
-    if (h) memcpy(row->h + i, h, (size_t)length * sizeof(real));
+    if (buffered) {
+      memcpy(row->g + i, g, (size_t)length * sizeof(real));
+      if (h) memcpy(row->h + i, h, (size_t)length * sizeof(real));
+    }
   }
 }
 
@@ -131,33 +88,40 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
   w.shift = shift_of(m, m_low);
   w.at_y = logit_y;
   if (c->map.on) w.at_y = map_logit(&c->map, logit_y, &w.y_low);
-  if (row->probability && c->smooth) w.total = row_sum(n, row->probability, &hi, &lo);
+  w.targets = make_dense(c, row, row->probability && c->smooth ? row_sum(n, row->probability, &hi, &lo) : 0.0);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     const real *x = row->x + i;
-    xent_exp_sum(c, length, x, w.k - i, w.shift, work->e, work, &hi, &lo);
+    real *e = kept && kept != row->x ? kept + i : work->e;
+    xent_exp_sum(c, length, x, w.k - i, w.shift, e, work, &hi, &lo);
     pair_add(&rest_hi, &rest_lo, hi, lo);
     if (dense) {
-      xent_targets(c, row, w.total, i, length, work->u);
-      if (c->map.capped) {
-        xent_distances(&c->map, length, work->u, work->high, work->low, (double)m, (double)m_low, work->term, &hi, &lo);
-      } else {
-        xent_distances(&c->map, length, work->u, x, NULL, (double)top, 0.0, work->term, &hi, &lo);
+      const dense_targets targets = dense_at(&w.targets, i);
+      double others_hi = 0.0, others_lo = 0.0;
+      lo = 0.0;
+      if (c->map.on || !dense_sums(&targets, length, x, m, w.k - i, &hi, &others_hi)) {
+        const real *a = c->map.capped ? work->high : x, *a_low = c->map.capped ? work->low : NULL;
+        dense_chunk(&targets, length, work->u);
+        xent_distances(&c->map, length, work->u, a, a_low, (double)(a_low ? m : top), a_low ? (double)m_low : 0.0,
+                       work->term, &hi, &lo);
+        if (w.k >= i && w.k < i + length) work->u[w.k - i] = R(0.0);
+        if (row->probability) sum_block(length, work->u, &others_hi, &others_lo);
       }
       pair_add(&far_hi, &far_lo, hi, lo);
+      pair_add(&w.mass_hi, &w.mass_lo, others_hi, others_lo);
     }
-    if (row->probability) {
-      sum_block(length, work->u, &hi, &lo);
-      pair_add(&w.mass_hi, &w.mass_lo, hi, lo);
-    }
-    if (kept) memcpy(kept + i, work->e, (size_t)length * sizeof(real));
+    if (kept && kept == row->x) memcpy(kept + i, e, (size_t)length * sizeof(real));
   }
   far = pair_value(far_hi, far_lo);
-  if (!row->probability) {
+  if (row->probability) {
+    w.others = pair_value(w.mass_hi, w.mass_lo);
+    pair_add(&w.mass_hi, &w.mass_lo, (double)dense_target_of(&w.targets, w.k), 0.0);
+  } else {
     const double weight = weight_of(c, y);
     w.z *= weight;
     w.hit = c->onehot * weight;
     w.mass_hi = c->spread * c->weight_sum + w.hit;
+    w.others = c->spread * (c->weight_sum - weight_of(c, w.k)) + (w.k == y ? 0.0 : w.hit);
     if (w.hit != 0.0) far += w.hit * map_gap(&c->map, top, logit_y, m, m_low, w.at_y, w.y_low);
   }
   w.e_k = (double)exp_shifted_low(m, m_low, w.shift);
