@@ -169,7 +169,12 @@ def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, c
     return total
 
 
-def quick_cross_entropy(int want, x, target, ignore_index, bint mean, grad):
+cdef bint is_default(object given, object default) except -1:
+    """Whether an option is switched off: at its default, and of its type (True is no 1.0); an array is not."""
+    return given is default or (given.__class__ is default.__class__ and given == default)
+
+
+def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint mean, grad):
     """The common call without detours: contiguous arrays, integer labels or probabilities of the logits' type, no
     options. None where that does not hold or something is wrong: the general path then says what."""
     cdef Xent job
@@ -184,8 +189,14 @@ def quick_cross_entropy(int want, x, target, ignore_index, bint mean, grad):
     cdef int k, type
     cdef double valid = 0.0
     cdef double total = 0.0
+    cdef object ignore_index = parameters[1]
     if x.__class__ is not ndarray or target.__class__ is not ndarray or ignore_index.__class__ is not int:
         return None
+    if parameters[0] is not None:
+        return None
+    for k in range(2, len(plain)):
+        if not is_default(parameters[k], plain[k]):
+            return None
     if want == 1 and grad is None:
         grad = empty_like(x)
     elif want == 1 and grad.__class__ is not ndarray:

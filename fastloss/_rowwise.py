@@ -31,7 +31,7 @@ def rowwise_loss(function: Callable[..., Any]) -> Any:
         denominator=denominator,
         attributes={
             "_parameter_names": [p.name for p in parameters],
-            "_plain": tuple(p.default for p in parameters[2:]),  # all options but class_weight and ignore_index off
+            "_plain": tuple(p.default for p in parameters),
             "kind": "rowwise",
         },
         unreduced="an array of the prediction's shape without the class axis",
@@ -159,15 +159,6 @@ def _options(values: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _is_plain(parameters: tuple[Any, ...], plain: tuple[Any, ...]) -> bool:
-    """Whether all options are at their defaults, which switch them off; True is no 1.0, and -1.0 no axis."""
-    given = parameters[2:]
-    try:
-        return given == plain and list(map(type, given)) == list(map(type, plain))
-    except ValueError:  # an array where a number belongs: the general path says so
-        return False
-
-
 def evaluate(
     loss: Any,
     want: int,
@@ -189,12 +180,10 @@ def evaluate(
         and denominator is None
         and grad_output is None
         and out is None
-        and parameters[0] is None
-        and _is_plain(parameters, loss._plain)
         and (reduction == "mean" or reduction == "sum")
         and _settings.get_backend() == "native"
     ):
-        result = _core.quick_cross_entropy(want, logits, target, parameters[1], reduction == "mean", grad_out)
+        result = _core.quick_cross_entropy(want, logits, target, parameters, loss._plain, reduction == "mean", grad_out)
         if result is not None:
             return result
     return general(
