@@ -23,12 +23,14 @@ def _answer(name: str, result: Array, shape: tuple[int, ...], real: np.dtype[Any
     return result
 
 
+def _result(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: list[tuple[str, Array]]) -> Array:
+    return np.empty(shape, dtype) if out is None else arguments.check_output(out, "out", shape, dtype, inputs)
+
+
 def _elementwise(name: str, x: object, out: object) -> Array:
     array, result_type = arguments.as_prediction(x, "x")
     inputs = arguments.named_arrays(x=x)
-    result = np.empty(array.shape, result_type)
-    if out is not None:
-        result = arguments.check_output(out, "out", array.shape, result_type, inputs)
+    result = _result(out, array.shape, result_type, inputs)
     if _settings.get_backend() == "reference":
         result[...] = _backend.reference_activation(name, array)[0]
         return result
@@ -47,9 +49,7 @@ def _rowwise(name: str, which: int, x: object, axis: object, out: object) -> Arr
     k = arguments.check_axis(axis, array.ndim)
     inputs = arguments.named_arrays(x=x)
     shape = array.shape[:k] + array.shape[k + 1 :] if which == _LOGSUMEXP else array.shape
-    result = np.empty(shape, result_type)
-    if out is not None:
-        result = arguments.check_output(out, "out", shape, result_type, inputs)
+    result = _result(out, shape, result_type, inputs)
     if _settings.get_backend() == "reference":
         with np.errstate(over="ignore"):
             result[...] = _backend.reference_activation(name, array, k)[0]
