@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-# Arrays have 64 MiB. What two threads work in, some tiles of rows each, is below 1 MiB; the stacks and the pages of code
-# that a small call did not touch come on top.
+# Arrays have 64 MiB. What two threads work in, some tiles of rows each, is below 1 MiB; stacks, and the pages of code
+# that a small call did not touch, come on top.
 ELEMENTS = 2**24
 MOST_BYTES = 4 * 2**20
 

@@ -90,7 +90,7 @@ static UNUSED void activation_tile_sums(activation_tile *w, fl_size start, fl_si
   fl_size at[TILE_ROWS];
   for (int l = 0; l < TILE_ROWS; l++) at[l] = -1;
   tile_find(start, n, w->piece, w->tile.max, at);
-  tile_exp(&w->tile, n, w->piece);
+  tile_exp(&w->tile, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
   for (int l = 0; l < TILE_ROWS; l++) {
     if (w->at_max[l] >= 0 || at[l] < 0) continue;
     w->at_max[l] = at[l];
@@ -102,7 +102,7 @@ static UNUSED void activation_tile_sums(activation_tile *w, fl_size start, fl_si
 /* Third pass, from the logits again: short of a tile of its own, a piece has no room for both. */
 static UNUSED void activation_tile_finish(int what, activation_tile *w, fl_size n) {
   const softmax_tile *t = &w->tile;
-  if (what == SOFTMAX) tile_exp(t, n, w->piece);
+  if (what == SOFTMAX) tile_exp(t, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
   for (fl_size i = 0; i < n; i++) {
     real *v = w->piece + i * TILE_ROWS;
     if (what == SOFTMAX) {
@@ -130,7 +130,7 @@ static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start
   }
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
-    tile_max(t, piece_length(classes, s), w->piece);
+    tile_max(t, piece_length(classes, s), w->piece, TILE_ROWS);
   }
   for (fl_size l = 0; l < TILE_ROWS; l++) {
     const real *row = x + (l < rows ? l : rows - 1) * logits.row_stride;

@@ -139,6 +139,16 @@ static UNUSED void xent_tile_maxima(const xent *c, xent_tile *w, const real *g, 
   }
 }
 
+/* Every row's exponentials times its factor; to may be e. */
+static UNUSED void tile_scale(fl_size n, const real *e, fl_size stride, const real *factor, real *to, fl_size to_stride) {
+  for (fl_size i = 0; i < n; i++) {
+    const real *from = e + i * stride;
+    real *y = to + i * to_stride;
+    VECTOR_LOOP
+    for (int l = 0; l < TILE_ROWS; l++) y[l] = from[l] * factor[l];
+  }
+}
+
 /* Gradients (and Hessians) of one piece of exponentials, in place. */
 static UNUSED void xent_tile_derivatives(xent_tile *w, int whole, fl_size start, fl_size n, int hess) {
   for (fl_size i = 0; w->any_small && i < n; i++)
@@ -149,11 +159,7 @@ static UNUSED void xent_tile_derivatives(xent_tile *w, int whole, fl_size start,
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) h[l] = e[l] * w->factor[l] * (R(1.0) - e[l] * w->inverse[l]);
   }
-  for (fl_size i = 0; i < n; i++) {
-    real *e = w->piece + i * TILE_ROWS;
-    VECTOR_LOOP
-    for (int l = 0; l < TILE_ROWS; l++) e[l] *= w->factor[l];
-  }
+  tile_scale(n, w->piece, TILE_ROWS, w->factor, w->piece, TILE_ROWS);
   xent_tile_swap(whole, w, start, n, w->target, NULL, w->grad_target);
   for (int l = 0; hess && l < TILE_ROWS; l++) {
     fl_size y = w->target[l] - start, k = w->at_max[l] - start;
@@ -176,19 +182,31 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   xent_tile_targets(c, w, target + start, scale ? scale + start : NULL);
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
-    tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
-    tile_max(t, n, w->piece);
+    if (tile_lies(t, logits.row_stride)) {
+      tile_max(t, n, x + s * step, step);
+    } else {
+      tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
+      tile_max(t, n, w->piece, TILE_ROWS);
+    }
   }
   const int limits = !tile_all_finite(t);
   if (limits) xent_tile_limits(c, w, x, logits);
+  /* not where limits were found, although the maxima were taken in place: then the piece has yet to be loaded */
+  const int lies = tile_lies(t, logits.row_stride), fused = tile_lies(t, grad.row_stride) && !h;
   tile_shift(t);
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) w->e_max[l] = exp_shifted(t->max[l], tile_row_shift(t, l));
+  for (int l = 0; lies && l < TILE_ROWS; l++) w->at_target[l] = x[w->target[l] * step + l];
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
-    if (!whole) tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
-    xent_tile_swap(whole, w, s, n, w->target, w->at_target, NULL);
-    tile_exp(t, n, w->piece);
+    if (lies) {
+      const real *out = g ? g + s * grad.class_stride : NULL;
+      tile_exp(t, n, x + s * step, step, w->piece, out, grad.class_stride);
+    } else {
+      if (!whole || limits) tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
+      xent_tile_swap(whole, w, s, n, w->target, w->at_target, NULL);
+      tile_exp(t, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
+    }
     xent_tile_swap(whole, w, s, n, w->target, w->e_target, zero);
     tile_sum(t, n, w->piece);
     if (!whole && g) tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, g + s * grad.class_stride);
@@ -197,11 +215,19 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   if (g && h) xent_tile_maxima(c, w, g, grad);
   for (fl_size s = 0; g && s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
-    if (!whole) tile_load(t, n, g + s * grad.class_stride, grad.row_stride, grad.class_stride, w->piece);
+    real *to = g + s * grad.class_stride;
+    if (fused && !w->any_small) {
+      if (whole) tile_scale(n, w->piece, TILE_ROWS, w->factor, to, grad.class_stride);
+      else tile_scale(n, to, grad.class_stride, w->factor, to, grad.class_stride);
+      continue;
+    }
+    if (!whole) tile_load(t, n, to, grad.row_stride, grad.class_stride, w->piece);
     xent_tile_derivatives(w, whole, s, n, h != NULL);
-    tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, g + s * grad.class_stride);
+    tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, to);
     if (h) tile_store(t, n, w->second, hess.row_stride, hess.class_stride, h + s * hess.class_stride);
   }
+  for (int l = 0; g && fused && !w->any_small && l < TILE_ROWS; l++)
+    g[w->target[l] * grad.class_stride + l] = w->grad_target[l];
   memcpy(value + start, w->value, (size_t)rows * sizeof(double));
   for (fl_size l = 0; limits && l < rows; l++) {
     if (!w->limit[l]) continue;
