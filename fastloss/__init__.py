@@ -21,6 +21,7 @@ from fastloss.binary import (
     log_loss,
     squared_hinge_loss,
 )
+from fastloss.metric import margin_ranking_loss
 from fastloss.multiclass import cross_entropy
 from fastloss.regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
 
@@ -42,6 +43,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mae_loss",
+    "margin_ranking_loss",
     "mse_loss",
     "num_threads",
     "privacy",

@@ -103,6 +103,13 @@ def fraction(value: object, name: str) -> float:
     return number(value, name, 0.0, 1.0)
 
 
+def flag(value: object, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} = {value!r} is not True or False")
+    return bool(value)
+
+
 def representable(value: float, name: str, real: np.dtype[Any]) -> float:
     """A parameter that is still in its domain once rounded to the computing type: neither lost nor infinite."""
     with np.errstate(over="ignore", under="ignore"):
@@ -160,9 +167,15 @@ def bad_weight(weight: Array, name: str, real: np.dtype[Any]) -> ValueError:
 
 
 def check_output(
-    out: object, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Sequence[tuple[str, Array]]
+    out: object,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: Sequence[tuple[str, Array]],
+    *,
+    own: bool = True,
 ) -> Array:
-    """An output array as it must be; ``inputs`` are what it must not overlap (the first may be it, exactly)."""
+    """An output array as it must be; ``inputs`` are what it must not overlap (with ``own`` the first may be it, exactly)."""
     if type(out) is not np.ndarray:
         raise TypeError(
             f"{name} is a {type(out).__name__}; expected a numpy.ndarray of shape {shape} and dtype {dtype}"
@@ -176,7 +189,7 @@ def check_output(
     if has_internal_overlap(out):
         raise ValueError(f"{name} has strides {out.strides} that make elements share memory")
     for k, (other_name, other) in enumerate(inputs):
-        exact = k == 0 and same_buffer(out, other)
+        exact = own and k == 0 and same_buffer(out, other)
         if not exact and overlaps(out, other):
             allowed = "; only the prediction's own buffer, exactly, may be an output" if k == 0 else ""
             raise ValueError(f"{name} overlaps {other_name} in memory{allowed}")

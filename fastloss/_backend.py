@@ -27,7 +27,7 @@ class MismatchError(AssertionError):
 def reference_result(
     loss: Any,
     want: int,
-    arrays: tuple[Array, ...],
+    arrays: tuple[Array | None, ...],
     parameters: dict[str, Any],
     sample_weight: object,
     reduction: str,
@@ -42,7 +42,7 @@ def reference_result(
         if isinstance(value, float):
             return float(real.type(value))
         array = np.asarray(value)
-        return array.astype(real) if array.dtype.kind == "f" else value
+        return array.astype(real) if array.dtype.kind == "f" else value  # None is of kind "O"
 
     twin = getattr(reference, loss._name)
     checking = get_backend() == "check"
@@ -93,6 +93,33 @@ def compare(
     for k in range(want + 1):
         what = ("value", "gradient", "Hessian")[k]
         check_close(loss._name, what, final[k], expected[k], scales[k], shape, real)
+
+
+def _parts(gradient: Any) -> tuple[Any, ...]:
+    """The gradients of a loss of several arrays, of which a single one is no tuple."""
+    return gradient if isinstance(gradient, tuple) else (gradient,)
+
+
+def finish_several(twin: Any, want: int, reduction: str, results: list[Array | None]) -> tuple[Any, list[Any]]:
+    """The twin's value and gradients (none where not wanted) of a loss of several arrays, rounded into the outputs."""
+    values = [twin.value, *(_parts(twin.grad) if want else ())]
+    with np.errstate(over="ignore"):
+        for array, value in zip(results, values, strict=False):  # what has no array is a number
+            if array is not None:
+                array[...] = value
+    scalars = [float(v) for v in values[len(results) :]]
+    return (results[0] if reduction == "none" else float(twin.value)), [*results[1:], *scalars]
+
+
+def compare_several(loss: Any, twin: Any, final: Any, want: int, shape: tuple[int, ...], real: np.dtype[Any]) -> None:
+    """Raise MismatchError where a native result of a loss of several arrays is out of bounds."""
+    value, gradient = final if want else (final, ())
+    check_close(loss._name, "value", value, twin.value, twin.value_scale, shape, real)
+    if want:
+        names = (*loss.gradients, *loss.scalars)
+        parts = zip(names, _parts(gradient), _parts(twin.grad), _parts(twin.grad_scale), strict=True)
+        for name, got, expected, scale in parts:
+            check_close(loss._name, f"gradient of {name}", got, expected, scale, shape, real)
 
 
 def check_close(

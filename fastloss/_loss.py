@@ -3,14 +3,14 @@
 A loss is declared as a function with a docstring and no body; a decorator turns it into the one
 instance of a class of its own, whose methods carry the declared signature (they are compiled from a
 template, as namedtuple's are, because a generic ``**keywords`` would cost each call a microsecond
-and show users no names). What the methods do is in ``_pointwise.py`` and ``_rowwise.py``.
+and show users no names). What the methods do is in ``_pointwise.py``, ``_rowwise.py`` and ``_several.py``.
 """
 
 from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 from numpy.typing import ArrayLike, NDArray
@@ -66,6 +66,37 @@ ValueError
 """
 
 
+# What differs where several arrays have gradients (or one, without a Hessian): outputs and results.
+_OUTPUTS = _COMMON_DOC[_COMMON_DOC.index("grad_out, hess_out") : _COMMON_DOC.index("Returns\n")]
+_DERIVATIVES = _COMMON_DOC[_COMMON_DOC.index("grad, hess") : _COMMON_DOC.index("Raises\n")]
+_ONE_OUTPUT = """\
+grad_out : ndarray, optional
+    ``value_and_grad`` only: where the gradient goes. An output has exactly the result's shape and
+    type; it may be the buffer of {first} itself and overlap nothing else.
+
+"""
+_OUTPUT_TUPLE = """\
+grad_out : tuple of ndarray, optional
+    ``value_and_grad`` only: where the gradients of {arrays} go, in this order; None in a place
+    asks for a new array. An output has exactly the result's shape and type; the first may be the
+    buffer of {first} itself, and nothing else may overlap.
+
+"""
+_ONE_DERIVATIVE = """\
+grad : ndarray
+    From ``value_and_grad``: the derivative of the (weighted, reduced) loss with respect to {first},
+    of its shape and type.
+
+"""
+_DERIVATIVE_TUPLE = """\
+grad : tuple
+    From ``value_and_grad``: the derivatives of the (weighted, reduced) loss with respect to
+    {all}, in this order: arrays of those arrays' shapes, all of the real type of
+    {first}{floats}.
+
+"""
+
+
 class ValueKeywords(TypedDict, total=False):
     """The common keywords of a loss but ``reduction``, for the type stubs."""
 
@@ -79,6 +110,13 @@ class GradKeywords(ValueKeywords, total=False):
 
     grad_output: ArrayLike | None
     grad_out: NDArray[Any] | None
+
+
+class SeveralGradKeywords(ValueKeywords, total=False):
+    """Those of value_and_grad where several arrays have gradients."""
+
+    grad_output: ArrayLike | None
+    grad_out: Sequence[NDArray[Any] | None] | None
 
 
 class HessKeywords(GradKeywords, total=False):
@@ -121,6 +159,7 @@ def make_loss(
     denominator: Callable[..., Any],
     attributes: dict[str, Any],
     unreduced: str = "an array of the prediction's shape",
+    gradients: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> Any:
     """The loss object of a declared function.
 
@@ -140,10 +179,13 @@ def make_loss(
         Class attributes of the loss.
     unreduced
         What ``reduction="none"`` returns, in words.
+    gradients
+        The arrays and the scalar parameters that have gradients; None for the prediction alone.
     """
     name = declared.__name__
     parameters = list(inspect.signature(declared).parameters.values())
     array_names = [p.name for p in parameters[:arrays]]
+    taken = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters[:arrays])
     keywords = {p.name: repr(p.default) for p in parameters[arrays:]}
     lines = []
     for want in range(entry_points):
@@ -152,7 +194,7 @@ def make_loss(
         passed = ", ".join(k if k in common else "None" for k in _COMMON)
         values = "".join(f"{k}, " for k in keywords)
         lines += [
-            f"def {ENTRY_POINTS[want]}(self, {', '.join(array_names)}, /, *, {signature}):",
+            f"def {ENTRY_POINTS[want]}(self, {taken}, /, *, {signature}):",
             f"    return evaluate(self, {want}, {', '.join(array_names)}, ({values}), {passed})",
         ]
     lines += [
@@ -166,7 +208,7 @@ def make_loss(
     exec(compile(source, filename, "exec"), namespace)
 
     methods = {k: namespace[k] for k in (*ENTRY_POINTS[:entry_points], "denominator")}
-    doc = _full_doc(inspect.cleandoc(declared.__doc__ or ""), unreduced)
+    doc = _full_doc(inspect.cleandoc(declared.__doc__ or ""), _common_doc(unreduced, gradients))
     summaries = {
         "__call__": doc,
         "value_and_grad": f"Return (value, gradient): {name} and its first derivative.",
@@ -189,9 +231,30 @@ def _names(signature: str) -> list[str]:
     return [part for part in parts if part not in ("/", "*")]
 
 
-def _full_doc(doc: str, unreduced: str) -> str:
+def _common_doc(unreduced: str, gradients: tuple[tuple[str, ...], tuple[str, ...]] | None) -> str:
+    """What all losses share of the docstring, in the words of this one."""
+    doc = _COMMON_DOC.replace("{unreduced}", unreduced)
+    if gradients is None:
+        return doc
+    arrays, scalars = gradients
+    names = (*arrays, *scalars)
+    single = len(names) == 1
+    floats = f"; floats for {' and '.join(scalars)}" if scalars else ""
+    words = {"first": arrays[0], "arrays": _listed(arrays), "all": _listed(names), "floats": floats}
+    doc = doc.replace(_OUTPUTS, (_ONE_OUTPUT if len(arrays) == 1 else _OUTPUT_TUPLE).format(**words))
+    doc = doc.replace(_DERIVATIVES, (_ONE_DERIVATIVE if single else _DERIVATIVE_TUPLE).format(**words))
+    doc = doc.replace("Gradient and Hessian are linear in it.", "The gradient is linear in it.")
+    doc = doc.replace("Gradient entry points only: the upstream", "``value_and_grad`` only: the upstream")
+    return doc.replace("the prediction's real type", f"the real type of {arrays[0]}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _full_doc(doc: str, common: str) -> str:
     """The docstring with what all losses share put between its own parameters and its notes."""
     lines = doc.splitlines()
     rest = next(k for k, line in enumerate(lines) if line in ("Notes", "References", "Examples"))
     head, tail = "\n".join(lines[:rest]).rstrip(), "\n".join(lines[rest:])
-    return f"{head}\n{_COMMON_DOC.replace('{unreduced}', unreduced)}\n{tail}\n"
+    return f"{head}\n{common}\n{tail}\n"

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from cases import ACTIVATIONS, BY_NAME, CASES, POINTWISE
+from cases import ACTIVATIONS, BY_NAME, CASES, POINTWISE, SEVERAL
 from truth import VALUES
+from truth_several import VALUES as VALUES_OF_SEVERAL
 
 import fastloss as fl
 from fastloss import _core, _stubs
 from fastloss._loss import Loss
+from fastloss.check._several import ARRAYS
 
 CSRC = Path(__file__).parent.parent / "csrc"  # absent beside an installed wheel
 with_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="no C sources beside the tests")
@@ -46,7 +48,8 @@ def test_every_c_file_says_what_it_is(path):
 @pytest.mark.parametrize("name", POINTWISE_NAMES)
 def test_every_kernel_is_a_public_loss(name):
     assert isinstance(getattr(fl, name), Loss)
-    assert getattr(fl, name)._kernel.index == _core.names_of_pointwise()[name]
+    if getattr(fl, name).kind == "pointwise":
+        assert getattr(fl, name)._kernel.index == _core.names_of_pointwise()[name]
 
 
 def test_every_public_loss_has_everything():
@@ -58,12 +61,12 @@ def test_every_public_loss_has_everything():
         assert getattr(fl.reference, name).__doc__
         assert loss.__doc__
         assert re.search(rf"^{name}: _\w+$", stubs, re.MULTILINE), name
-        assert loss.__name__ in VALUES
+        assert loss.__name__ in (VALUES_OF_SEVERAL if loss.kind == "several" else VALUES)
         assert loss.kind == BY_NAME[loss.__name__].kind
 
 
 def test_cases():
-    assert {case.name for case in POINTWISE} == set(POINTWISE_NAMES)
+    assert {case.name for case in POINTWISE} | {"margin_ranking_loss"} == set(POINTWISE_NAMES)
     for case in CASES:
         assert case.parameters[0] == {}, f"{case.name}: the defaults come first"
         own = set(inspect.signature(getattr(fl, case.name)).parameters)
@@ -73,6 +76,25 @@ def test_cases():
         assert tried == declared, f"{case.name}: a parameter is never tried"
         assert case.rowwise or case.extremes, case.name
         assert case.worked or case.name == "binary_cross_entropy_with_logits"
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda c: c.name)
+def test_losses_of_several_arrays(case):
+    """Each says its gradients, and is known to the check and to the tables with everything that it takes."""
+    loss = getattr(fl, case.name)
+    twin = getattr(fl.reference, case.name)
+    assert case.name in ARRAYS
+    assert set(loss.gradients) <= set(loss.arrays)
+    assert loss.gradients[0] == loss.arrays[0]
+    assert set(loss.scalars) <= set(loss._parameter_names)
+    assert not hasattr(loss, "value_grad_hess")
+    assert not hasattr(twin, "value_grad_hess")
+    with pytest.raises(AttributeError, match=f"{case.name} has no value_grad_hess: .*Hessian"):
+        loss.value_grad_hess
+    assert case.parameters[0] == {}
+    assert case.corners
+    tried = {parameter for setting in case.parameters for parameter in setting}
+    assert tried == set(loss._parameter_names) - {"axis", "ignore_index"}, "a parameter is never tried"
 
 
 def test_activations():
@@ -90,7 +112,7 @@ def test_public_names():
     assert fl.__all__ == sorted(fl.__all__)
     for name in fl.__all__:
         assert getattr(fl, name) is not None
-    modules = ("regression", "binary", "multiclass", "activations")
+    modules = (*_stubs.MODULES, "activations")
     for module in map(importlib.import_module, (f"fastloss.{m}" for m in modules)):
         for name, value in vars(module).items():
             if isinstance(value, Loss):
@@ -103,6 +125,6 @@ def test_modules_with_losses_have_stubs():
     families = {
         path.stem
         for path in Path(fl.__file__).parent.glob("*.py")
-        if re.search(r"^@(pointwise|rowwise)_loss", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if re.search(r"^@(pointwise|rowwise|several)_loss", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert families == set(_stubs.MODULES)

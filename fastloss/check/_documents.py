@@ -29,3 +29,6 @@ WORKED_NUMBERS: list[Worked] = [
     ("cross_entropy", [[10.0, 0.0, -100.0]], [2], {}, 110.00004539889922),
     ("cross_entropy", [[50.0, 0.0, -120.0]], [2], {}, 170.0),
 ]
+
+# The same of losses of several arrays.
+WORKED_SEVERAL: list[tuple[str, tuple[Any, ...], dict[str, Any], float]] = []

@@ -16,6 +16,7 @@ from fastloss.check import _inputs as inputs
 from fastloss.check._bounds import DOCUMENT_BOUND, OPTIONS_EXTRA, OPTIONS_FLOOR, WEIGHTED_EXTRA, loss_bound
 from fastloss.check._case import Case, Real, Results, Subject, Truth
 from fastloss.check._documents import WORKED_NUMBERS
+from fastloss.check._several import several_cases
 
 # More than the least work that is shared out to threads, and no multiple of a block.
 PARALLEL_ELEMENTS = 110_003
@@ -40,7 +41,11 @@ def _bound(name: str, real: Real, isa: str) -> float:
 
 
 def _cases(loss: Any, real: Real, quick: bool) -> list[Case]:
-    makers: dict[str, Callable[[Any, Real, bool], Iterator[Case]]] = {"pointwise": _pointwise, "rowwise": _rowwise}
+    makers: dict[str, Callable[[Any, Real, bool], Iterator[Case]]] = {
+        "pointwise": _pointwise,
+        "rowwise": _rowwise,
+        "several": several_cases,
+    }
     if loss.kind not in makers:
         raise NotImplementedError(f"no inputs are known for losses of kind {loss.kind!r}")
     return [*makers[loss.kind](loss, real, quick), *_documents(loss, real)]

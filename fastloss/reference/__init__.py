@@ -13,6 +13,7 @@ from .binary import (
     log_loss,
     squared_hinge_loss,
 )
+from .metric import margin_ranking_loss
 from .multiclass import cross_entropy
 from .regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
 
@@ -32,6 +33,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mae_loss",
+    "margin_ranking_loss",
     "mse_loss",
     "sigmoid",
     "smooth_l1_loss",

@@ -26,13 +26,14 @@ class Terms:
     numbers, the unit in which its rounding error is fair; None means ``abs(result)``. For row losses
     ``live`` is False where a row contributes exactly 0 whatever it holds (ignored, or of class weight
     0), and ``row_weight`` is the class weight of its target, which value and derivatives contain.
+    Losses of several arrays have functions for ``grad`` and ``grad_scale`` (see ``_several.py``).
     """
 
     value: Array
-    grad: Array
+    grad: Any
     hess: Array | None = None
     value_scale: Array | None = None
-    grad_scale: Array | None = None
+    grad_scale: Any = None
     hess_scale: Array | None = None
     row_weight: Array | None = None
     live: Array | None = None
@@ -43,13 +44,14 @@ class Evaluation:
     """A reduced, weighted loss with its derivatives, and the scale of each (see ``Terms``).
 
     The scale of a sum or mean is the sum or mean of the scales. Derivatives that were not asked for
-    are None, and so are their scales.
+    are None, and so are their scales. The gradient of a loss of several arrays is a tuple, as in
+    fastloss.
     """
 
     value: Any
     value_scale: Any
-    grad: Array | None = None
-    grad_scale: Array | None = None
+    grad: Any = None
+    grad_scale: Any = None
     hess: Array | None = None
     hess_scale: Array | None = None
 
@@ -215,7 +217,10 @@ class ReferenceLoss:
                     return np.asarray(values, dtype)
                 return math.nan if divisor == 0 else total(values) / divisor
 
-            def derivative(values: Array, factor: Array) -> Array:
+            def derivative(values: Any, factor: Array) -> Any:
+                if callable(values):  # of several arrays: they add up rows, which are weighted before
+                    gradients = values(lambda rows: derivative(np.asarray(rows, dtype), factor))
+                    return gradients if len(gradients) > 1 else gradients[0]
                 if divisor == 0:  # the mean of nothing is NaN, and no prediction changes that
                     return self.restored(np.zeros(values.shape, dtype), parameters or {})
                 values = weigh(weight, align(factor, values) * values / divisor)
@@ -228,7 +233,12 @@ class ReferenceLoss:
             results["value_scale"] = reduced(scale(terms.value_scale, terms.value))
             if want != "value":
                 results["grad"] = derivative(terms.grad, upstream)
-                results["grad_scale"] = derivative(scale(terms.grad_scale, terms.grad), np.abs(upstream))
+                if callable(terms.grad) and terms.grad_scale is None:
+                    parts = results["grad"] if isinstance(results["grad"], tuple) else (results["grad"],)
+                    absolute = tuple(np.abs(part) for part in parts)
+                    results["grad_scale"] = absolute if len(absolute) > 1 else absolute[0]
+                else:
+                    results["grad_scale"] = derivative(scale(terms.grad_scale, terms.grad), np.abs(upstream))
             if want == "hess" and terms.hess is not None:
                 results["hess"] = derivative(terms.hess, upstream)
                 results["hess_scale"] = derivative(scale(terms.hess_scale, terms.hess), np.abs(upstream))

@@ -1,0 +1,434 @@
+"""Losses of several arrays: values and all gradients, layouts, types, outputs, weights, threads, backends.
+
+One body of tests for all of them, driven by the rows of ``cases.SEVERAL``. What only one of them has is elsewhere.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from arrays import layouts, writable_layouts
+from cases import SEVERAL
+from compare import REFERENCE_ULPS, relative_error, rounded, same_bits, ulps
+from conftest import FMA_ISAS
+from truth import ulp_error
+from truth_several import mp_gradients, mp_values
+
+import fastloss as fl
+from fastloss import _core
+
+SETTINGS = [pytest.param(c, p, id=f"{c.name}-{k}") for c in SEVERAL for k, p in enumerate(c.parameters)]
+CASE = pytest.mark.parametrize("case", SEVERAL, ids=lambda c: c.name)
+SETTING = pytest.mark.parametrize(("case", "parameters"), SETTINGS)
+FACTORS = 4  # weight, upstream gradient, denominator: one rounding each, and one of their product
+
+HALF = [np.dtype("float16")]
+try:
+    import ml_dtypes
+
+    HALF.append(np.dtype(ml_dtypes.bfloat16))
+except ImportError:
+    pass
+
+
+def parts(gradient):
+    return gradient if isinstance(gradient, tuple) else (gradient,)
+
+
+def flat(results):
+    """Value and gradients one behind the other."""
+    return (results[0], *parts(results[1]))
+
+
+def call(case, arrays, **keywords):
+    return getattr(fl, case.name).value_and_grad(*arrays, **keywords)
+
+
+def truth(case, arrays, parameters, dtype, **common):
+    """The reference in extended precision, of inputs rounded to the computing type."""
+    twin = getattr(fl.reference, case.name)
+    common = {k: rounded(v, dtype) for k, v in common.items()}
+    arrays = [None if a is None else rounded(np.asarray(a), dtype) for a in arrays]
+    return twin.evaluate(
+        *arrays, parameters=rounded(dict(parameters), dtype), dtype=np.longdouble, want="grad", **common
+    )
+
+
+def check(results, expected, dtype, bound, what=""):
+    wanted = (expected.value, *parts(expected.grad))
+    scales = (expected.value_scale, *parts(expected.grad_scale))
+    for k, (got, want, scale) in enumerate(zip(flat(results), wanted, scales, strict=True)):
+        assert np.shape(got) == np.shape(want)
+        errors = ulps(got, want, scale, dtype)
+        assert errors.max(initial=0) <= bound + REFERENCE_ULPS[np.dtype(dtype)], (k, errors.max(), what)
+
+
+def weights_of(case, arrays, parameters, rng, dtype):
+    shape = np.shape(getattr(fl, case.name)(*arrays, reduction="none", **parameters))
+    return (rng.uniform(0.1, 2, shape) * (rng.random(shape) < 0.8)).astype(dtype)
+
+
+@SETTING
+def test_bounds(case, parameters, dtype, isa, rng):
+    for shape in case.shapes:
+        arrays = case.arrays(rng, shape, dtype, parameters)
+        expected = truth(case, arrays, parameters, dtype, reduction="none")
+        check(call(case, arrays, reduction="none", **parameters), expected, dtype, case.ulps, shape)
+
+
+@SETTING
+def test_reference_against_mpmath(case, parameters, rng):
+    """Values and numeric derivatives in hundreds of digits, of the reference in extended precision."""
+    loss = getattr(fl, case.name)
+    for shape in case.shapes[1:2]:
+        shape = (min(shape[0], 5), *shape[1:])
+        arrays = case.smooth(rng, shape, np.dtype(float), parameters)
+        twin = truth(case, arrays, parameters, float, reduction="none")
+        eps = float(np.finfo(float).eps)
+        for got, want in zip(np.ravel(twin.value), mp_values(case.name, arrays, **parameters), strict=True):
+            assert abs(float(got - float(want))) <= 8 * eps * max(1.0, abs(float(want)))
+        for name, gradient, scale in zip(loss.gradients, parts(twin.grad), parts(twin.grad_scale), strict=False):
+            true = mp_gradients(case.name, arrays, loss.arrays.index(name), **parameters)
+            assert ulp_error(gradient.astype(float).ravel(), true, float, np.ravel(scale).astype(float)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("case", "corner"), [pytest.param(c, e, id=f"{c.name}-{k}") for c in SEVERAL for k, e in enumerate(c.corners)]
+)
+def test_corners(case, corner, dtype, isa):
+    if corner.dtype not in (None, dtype.name):
+        return
+    loss = getattr(fl, case.name)
+    arrays = [None if a is None else np.asarray(a) for a in corner.arrays]
+    arrays = [arrays[0].astype(dtype), *arrays[1:]]
+    value, gradient = loss.value_and_grad(*arrays, reduction="none", **corner.parameters)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(value, corner.value, rtol=4 * eps, atol=0)
+    if corner.gradients is not None:
+        for got, want in zip(parts(gradient), corner.gradients, strict=True):
+            if want is not None:
+                np.testing.assert_allclose(got, want, rtol=4 * eps, atol=0)
+    with fl.backend("check"):
+        loss.value_and_grad(*arrays, reduction="none", **corner.parameters)
+    assert same_bits(loss(*arrays, reduction="none", **corner.parameters), value)
+
+
+@pytest.mark.parametrize(
+    ("case", "worked"), [pytest.param(c, w, id=f"{c.name}-{w.source}") for c in SEVERAL for w in c.worked]
+)
+def test_worked_numbers(case, worked):
+    value = getattr(fl, case.name)(*worked.arrays, **worked.parameters)
+    assert value == pytest.approx(worked.value, rel=worked.rel)
+
+
+@SETTING
+def test_weights_reductions_upstream(case, parameters, dtype, rng):
+    """Every combination against the reference; given outputs come back; fused or not, the same bits."""
+    shape = case.shapes[2]
+    arrays = case.arrays(rng, shape, dtype, parameters)
+    loss = getattr(fl, case.name)
+    weight = weights_of(case, arrays, parameters, rng, dtype)
+    for reduction in ("none", "sum", "mean"):
+        for weights in (None, 0.5, weight):
+            upstreams = [None, -1.5, *([np.asarray(1 - weight)] if reduction == "none" else [])]
+            for upstream in upstreams:
+                common = {"reduction": reduction} | ({} if weights is None else {"sample_weight": weights})
+                common |= {} if upstream is None else {"grad_output": upstream}
+                if upstream is not None and reduction == "mean":
+                    common["denominator"] = 3.0
+                results = call(case, arrays, **parameters, **common)
+                expected = truth(case, arrays, parameters, dtype, **common)
+                check(results, expected, dtype, case.ulps + FACTORS, common)
+                outputs = tuple(np.full(g.shape, 7, dtype) for g in parts(results[1]) if isinstance(g, np.ndarray))
+                given = outputs if len(parts(results[1])) > 1 else outputs[0]
+                again = call(case, arrays, **parameters, **common, grad_out=given)
+                assert same_bits(again, results)
+                assert all(a is b for a, b in zip(parts(again[1]), outputs, strict=False))
+                common.pop("grad_output", None)
+                assert same_bits(loss(*arrays, **parameters, **common), results[0])
+
+
+@CASE
+def test_result_types(case, dtype, rng):
+    loss = getattr(fl, case.name)
+    arrays = case.arrays(rng, case.shapes[1], dtype, {})
+    for reduction in ("mean", "sum"):
+        value, gradient = loss.value_and_grad(*arrays, reduction=reduction)
+        assert type(value) is float
+        assert type(loss(*arrays, reduction=reduction)) is float
+        assert isinstance(gradient, tuple) == (len(loss.gradients) + len(loss.scalars) > 1)
+    value = loss(*arrays, reduction="none")
+    assert type(value) is np.ndarray
+    assert value.dtype == dtype
+    for name, g in zip(loss.gradients, parts(gradient), strict=False):
+        assert type(g) is np.ndarray
+        assert (g.shape, g.dtype) == (arrays[loss.arrays.index(name)].shape, dtype)
+    assert all(type(g) is float for g in parts(gradient)[len(loss.gradients) :])
+    first = next(iter(__import__("inspect").signature(loss.denominator).parameters))
+    total = loss.denominator(arrays[loss.arrays.index(first)])
+    assert type(total) is float
+    assert total == value.size
+
+
+@CASE
+def test_layouts_of_inputs(case, dtype, isa, rng):
+    arrays = case.arrays(rng, case.shapes[2], dtype, {})
+    expected = call(case, arrays, reduction="none")
+    for k, array in enumerate(arrays):
+        for name, view in layouts(array):
+            if name == "list" and dtype != np.float64 and array.dtype.kind == "f":
+                continue
+            given = [*arrays[:k], view, *arrays[k + 1 :]]
+            assert same_bits(call(case, given, reduction="none"), expected), (k, name)
+
+
+@CASE
+def test_layouts_of_outputs(case, dtype, rng):
+    arrays = case.arrays(rng, case.shapes[2], dtype, {})
+    expected = call(case, arrays, reduction="none")
+    gradients = [g for g in parts(expected[1]) if isinstance(g, np.ndarray)]
+    for layout in zip(*(writable_layouts(g + 1) for g in gradients), strict=True):
+        given = tuple(array for _, array in layout)
+        results = call(case, arrays, reduction="none", grad_out=given if len(gradients) > 1 else given[0])
+        assert same_bits(results, expected), layout[0][0]
+        assert all(a is b for a, b in zip(parts(results[1]), given, strict=False))
+    for _, out in writable_layouts(expected[0] + 1):
+        assert getattr(fl, case.name)(*arrays, reduction="none", out=out) is out
+        assert same_bits(out, expected[0])
+
+
+@SETTING
+def test_in_place_and_parts(case, parameters, dtype, isa, rng):
+    """The first gradient may go where its array lies; a part of the rows has the bits that it has in the whole."""
+    shape = case.shapes[2]
+    arrays = case.arrays(rng, shape, dtype, parameters)
+    expected = call(case, arrays, reduction="none", **parameters)
+    own = arrays[0].copy()
+    several = len(getattr(fl, case.name).gradients) > 1
+    given = (own, *[None] * (len(getattr(fl, case.name).gradients) - 1)) if several else own
+    results = call(case, (own, *arrays[1:]), reduction="none", grad_out=given, **parameters)
+    assert parts(results[1])[0] is own
+    assert same_bits(results, expected)
+    if case.separate:
+        for part in (slice(0, 1), slice(1, 20), slice(5, None)):
+            results = call(case, [a[part] for a in arrays], reduction="none", **parameters)
+            assert same_bits(flat(results), tuple(r[part] for r in flat(expected)))
+
+
+@CASE
+def test_outputs_that_do_not_fit(case, dtype, rng):
+    """Each error names the output; nothing is written."""
+    loss = getattr(fl, case.name)
+    arrays = case.arrays(rng, case.shapes[2], dtype, {})
+    copies = [a.copy() for a in arrays]
+    gradients = [arrays[loss.arrays.index(name)] for name in loss.gradients]
+    fresh = [np.full(g.shape, 7, dtype) for g in gradients]
+
+    def places(k, array):
+        return tuple(array if i == k else None for i in range(len(fresh))) if len(fresh) > 1 else array
+
+    for k in range(len(fresh)):
+        name = "grad_out" if len(fresh) == 1 else rf"grad_out\[{k}\]"
+        with pytest.raises(ValueError, match=rf"{name} has shape .*expected"):
+            loss.value_and_grad(*arrays, grad_out=places(k, np.empty((3, 1, 4), dtype)))
+        with pytest.raises(TypeError, match=rf"{name} has dtype"):
+            loss.value_and_grad(*arrays, grad_out=places(k, fresh[k].astype("i4")))
+        for j, other in enumerate(arrays):
+            if other is None or other.shape != fresh[k].shape or other.dtype != dtype or (j == 0 and k == 0):
+                continue
+            with pytest.raises(ValueError, match=f"{name} overlaps {loss.arrays[j]}"):
+                loss.value_and_grad(*arrays, grad_out=places(k, other))
+    if len(fresh) > 1:
+        if fresh[0].shape == fresh[1].shape:
+            with pytest.raises(ValueError, match=r"grad_out\[1\] overlaps grad_out\[0\]"):
+                loss.value_and_grad(*arrays, grad_out=(fresh[0],) * 2 + (None,) * (len(fresh) - 2))
+        with pytest.raises(TypeError, match="grad_out is a ndarray; expected a tuple"):
+            loss.value_and_grad(*arrays, grad_out=fresh[0])
+        with pytest.raises(ValueError, match="grad_out has 1 elements"):
+            loss.value_and_grad(*arrays, grad_out=(fresh[0],))
+    assert all(same_bits(a, b) for a, b in zip(arrays, copies, strict=True))
+    assert all((g == 7).all() for g in fresh)
+
+
+@CASE
+def test_inputs_that_do_not_fit(case, rng):
+    loss = getattr(fl, case.name)
+    arrays = case.arrays(rng, case.shapes[2], float, {})
+    grads = [np.full(np.shape(arrays[loss.arrays.index(name)]), 7.0) for name in loss.gradients]
+    given = {"grad_out": tuple(grads) if len(grads) > 1 else grads[0]}
+    for k, name in enumerate(loss.arrays):
+        for kind in ("complex128", "object", "U3"):
+            with pytest.raises(TypeError, match=f"{name} "):
+                loss.value_and_grad(*arrays[:k], np.zeros(np.shape(arrays[k]), kind), *arrays[k + 1 :], **given)
+        with pytest.raises(ValueError, match="shape"):
+            loss.value_and_grad(*arrays[:k], np.asarray(arrays[k])[..., None], *arrays[k + 1 :], **given)
+    for keywords, error in (
+        ({"reduction": "avg"}, ValueError),
+        ({"denominator": -1.0}, ValueError),
+        ({"sample_weight": np.ones((1, 2, 3, 4, 5))}, ValueError),
+        ({"sample_weight": -1.0}, ValueError),
+        ({"sample_weight": math.nan}, ValueError),
+        ({"grad_output": np.ones(3)}, ValueError),
+    ):
+        with pytest.raises(error, match=next(iter(keywords))):
+            loss.value_and_grad(*arrays, **keywords, **given)
+    for name, checked in loss._checks.items():
+        wrong = [1j, "x"] + ([math.nan, -1.0] if checked.__name__ in ("positive", "non_negative") else [])
+        for value in wrong:
+            with pytest.raises((TypeError, ValueError), match=f"{name} = "):
+                loss.value_and_grad(*arrays, **{name: value}, **given)
+    assert all((g == 7).all() for g in grads)
+
+
+@CASE
+@pytest.mark.parametrize("half", HALF, ids=str)
+def test_half_precision_is_computed_in_float32(case, half, rng):
+    arrays = [
+        a.astype(half) if a.dtype.kind == "f" else a for a in case.smooth(rng, case.shapes[2], np.dtype("f4"), {})
+    ]
+    wide = call(case, [a.astype("f4") if a.dtype == half else a for a in arrays], reduction="none")
+    results = call(case, arrays, reduction="none")
+    for got, want in zip(flat(results), flat(wide), strict=True):
+        assert same_bits(got, want.astype(half) if isinstance(want, np.ndarray) else want)
+    own = arrays[0].copy()
+    several = len(getattr(fl, case.name).gradients) > 1
+    places = (own, *[None] * (len(getattr(fl, case.name).gradients) - 1)) if several else own
+    assert same_bits(call(case, (own, *arrays[1:]), reduction="none", grad_out=places), results)
+
+
+@CASE
+def test_first_array_decides_the_type(case, rng):
+    """The other arrays are rounded to it; integers become float64."""
+    arrays = case.smooth(rng, case.shapes[2], np.dtype(float), {})
+    first = arrays[0].astype("f4")
+    expected = call(case, [first, *(a.astype("f4") if a.dtype.kind == "f" else a for a in arrays[1:])])
+    results = call(case, [first, *arrays[1:]])
+    assert same_bits(results, expected)
+    assert all(g.dtype == np.float32 for g in parts(results[1]) if isinstance(g, np.ndarray))
+    integers = [np.round(a).astype(int) if a.dtype.kind == "f" else a for a in arrays]
+    floats = [a.astype(float) if b.dtype.kind == "f" else a for a, b in zip(integers, arrays, strict=True)]
+    assert same_bits(call(case, integers), call(case, floats))
+
+
+@CASE
+def test_weight_zero_hides_a_row(case, dtype, isa, rng):
+    """It contributes exactly 0 to everything, whatever it holds: the rest is what it was without it."""
+    if not case.separate:
+        return
+    arrays = case.smooth(rng, case.shapes[2], dtype, {})
+    weight = weights_of(case, arrays, {}, rng, dtype)
+    weight[3] = 0
+    broken = [a.copy() for a in arrays]
+    loss = getattr(fl, case.name)
+    for name in loss.gradients:
+        broken[loss.arrays.index(name)][3] = np.nan
+    results = call(case, broken, sample_weight=weight)
+    assert same_bits(results, call(case, arrays, sample_weight=weight))
+    assert all((g[3] == 0).all() for g in parts(results[1]))
+
+
+@CASE
+def test_poison_stays_in_its_row(case, dtype, isa, rng):
+    if not case.separate:
+        return
+    loss = getattr(fl, case.name)
+    arrays = case.smooth(rng, case.shapes[2], dtype, {})
+    expected = flat(call(case, arrays, reduction="none"))
+    for name in loss.gradients:
+        for poison in (np.nan, np.inf, -np.inf):
+            broken = [a.copy() for a in arrays]
+            broken[loss.arrays.index(name)][4, 2] = poison
+            for got, want in zip(flat(call(case, broken, reduction="none")), expected, strict=True):
+                others = np.arange(len(want)) != 4
+                assert same_bits(got[others], want[others])
+
+
+@CASE
+def test_empty(case, dtype, rng):
+    arrays = case.smooth(rng, case.shapes[2], dtype, {})
+    if not case.separate:
+        return
+    none = [a[:0] for a in arrays]
+    value, gradient = call(case, none)
+    assert math.isnan(value)
+    assert all(g.shape == a.shape for g, a in zip(parts(gradient), none, strict=False))
+    assert call(case, none, reduction="sum")[0] == 0
+    assert call(case, none, denominator=2.0)[0] == 0
+
+
+@CASE
+def test_all_weights_zero(case, dtype, rng):
+    arrays = case.smooth(rng, case.shapes[2], dtype, {})
+    value, gradient = call(case, arrays, sample_weight=0.0)
+    assert math.isnan(value)
+    assert all((np.asarray(g) == 0).all() for g in parts(gradient))
+    assert getattr(fl, case.name)(*arrays, sample_weight=0.0, reduction="sum") == 0
+
+
+@CASE
+@pytest.mark.usefixtures("any_isa")
+def test_threads_and_instruction_sets(case, dtype):
+    """The same bits for any number of threads, on every instruction set with FMA."""
+    parameters = case.parameters[-1]
+    arrays = case.arrays(np.random.default_rng(3), case.many, dtype, parameters)
+    first = None
+    for name in FMA_ISAS:
+        _core.isa_select(name)
+        for n in (1, 2, 3, 7) if name == FMA_ISAS[0] else (1, 2):
+            with fl.num_threads(n):
+                found = [call(case, arrays, **p) for p in ({}, parameters)]
+                found.append(call(case, arrays, reduction="none"))
+            first = first or found
+            assert all(map(same_bits, found, first)), (name, n)
+
+
+@CASE
+def test_sums(case, dtype, rng):
+    """The sum is that of the unreduced losses, to the bound of a sum; the mean divides it."""
+    arrays = case.smooth(rng, case.many, dtype, {})
+    loss = getattr(fl, case.name)
+    terms = loss(*arrays, reduction="none").astype(float).ravel()
+    total = loss(*arrays, reduction="sum")
+    assert relative_error(total, math.fsum(terms.tolist())) <= (1e-7 if dtype == np.float32 else 1e-15)
+    assert loss(*arrays) == pytest.approx(total / terms.size, rel=1e-15)
+
+
+@SETTING
+@pytest.mark.parametrize("backend", ["check", "reference"])
+def test_backends(case, parameters, backend, dtype, rng):
+    arrays = case.arrays(rng, case.shapes[2], dtype, parameters)
+    weight = weights_of(case, arrays, parameters, rng, dtype)
+    for common in ({}, {"reduction": "none", "sample_weight": weight}, {"reduction": "sum", "grad_output": 0.3}):
+        native = call(case, arrays, **parameters, **common)
+        with fl.backend(backend):
+            results = call(case, arrays, **parameters, **common)
+            value = getattr(fl, case.name)(
+                *arrays, **parameters, **{k: v for k, v in common.items() if k != "grad_output"}
+            )
+        assert same_bits(value, results[0])
+        for a, b in zip(flat(results), flat(native), strict=True):
+            assert type(a) is type(b)
+            assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+            assert np.shape(a) == np.shape(b)
+        if backend == "check":
+            assert same_bits(results, native)
+
+
+@CASE
+def test_the_check_backend_sees_a_wrong_gradient(case, rng, monkeypatch):
+    from fastloss import _backend
+
+    arrays = case.smooth(rng, case.shapes[2], np.dtype(float), {})
+    right = _backend.reference_result
+
+    def wrong(*given, **keywords):
+        twin = right(*given, **keywords)
+        last = parts(twin.grad)[-1]
+        scale = np.max(np.abs(last))
+        changed = (*parts(twin.grad)[:-1], last + scale * np.asarray(np.abs(last) == scale) * 1e-9)
+        object.__setattr__(twin, "grad", changed if len(changed) > 1 else changed[0])
+        return twin
+
+    monkeypatch.setattr(_backend, "reference_result", wrong)
+    with fl.backend("check"), pytest.raises(fl.MismatchError, match=f"{case.name}: gradient"):
+        call(case, arrays)
