@@ -175,7 +175,7 @@ def check_output(
     *,
     own: bool = True,
 ) -> Array:
-    """An output array as it must be; ``inputs`` are what it must not overlap (with ``own`` the first may be it, exactly)."""
+    """An output array as it must be; ``inputs`` are what it must not overlap (the first may be it, if ``own``)."""
     if type(out) is not np.ndarray:
         raise TypeError(
             f"{name} is a {type(out).__name__}; expected a numpy.ndarray of shape {shape} and dtype {dtype}"

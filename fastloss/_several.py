@@ -26,8 +26,8 @@ class Run:
     """What the evaluation of a problem is given: everything checked, nothing to convert.
 
     ``weight`` (the sample weights, rounded to the computing type; 0 for ignored rows) and ``upstream`` are float64
-    arrays of the unreduced shape, contiguous, or None for 1 everywhere. The value of a row is the loss times its weight;
-    its gradient is multiplied by weight, upstream and ``scale``. A row of weight 0 contributes exactly 0 to everything.
+    arrays of the unreduced shape, contiguous, or None for 1 everywhere. The value of a row is the loss times its
+    weight; its gradient is multiplied by weight, upstream and ``scale``. A row of weight 0 contributes exactly 0.
     ``unreduced`` (None: not wanted) is a contiguous array of the unreduced shape for the weighted values;
     ``gradients`` has an array of any strides and of the computing type for every array that has a gradient, of its
     shape, the first possibly being that array's own buffer; it is empty where no gradient is wanted.
