@@ -3,7 +3,7 @@
 Writes RESULTS.md, the plots it shows, and results.json with every figure. With ``--cells`` only what fits is measured
 (anew), with ``--resume`` only the cells that are missing or were measured while other processes took the CPUs. The
 report is made of all figures that are there and come from the same versions and processor. Parts are named as in the
-report; besides there are "sizes NAME" and "small N".
+report; besides there are "sizes NAME", "small N" and "why".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from math import prod
 from pathlib import Path
 
 import fastloss as fl
-from bench import THREADS, limits, plots, sweeps, tables
+from bench import THREADS, limits, plots, sweeps, tables, why
 from bench.cells import CELLS, Cell
 from bench.measure import Others, medians
 from bench.results import DISTURBED, Results
@@ -79,6 +79,9 @@ def run(results: Results, options: argparse.Namespace) -> Iterator[str]:
         if wanted(f"small {n}", options.cells, str(n) in results.small, options.resume):
             results.small[str(n)] = sweeps.small_calls(n, rounds)
             yield f"small {n}"
+    if wanted("why", options.cells, results.why, options.resume):
+        results.why = why.measure(rounds)
+        yield "why"
     largest = 10**6 if options.quick else sweeps.LARGEST
     for name in (*sweeps.POINTWISE, "cross_entropy"):
         if wanted(f"sizes {name}", options.cells, name in results.sizes, options.resume):

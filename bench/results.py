@@ -101,6 +101,7 @@ class Results:
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     sizes: dict[str, list[list[float]]] = field(default_factory=dict)  # [elements, 1 thread, 2 threads] of a loss
     small: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    why: dict[str, Any] = field(default_factory=dict)  # see why.py
 
     @classmethod
     def load(cls, path: Path) -> Results:

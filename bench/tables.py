@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from bench import THREADS
+from bench import THREADS, why
 from bench.cells import CELLS
 from bench.results import DISTURBED, ENOUGH, LEAST, NOISE, Found, Results, geometric_mean
 from bench.rivals.with_fastloss import GIVEN
@@ -153,6 +153,10 @@ def sizes_text(results: Results) -> str:
     )
 
 
+def missed_text(missed: list[Found], results: Results) -> str:
+    return "\n".join(f"- **{f.cell.name}**: {why.reason(f, results.why)}" for f in missed)
+
+
 def report(results: Results) -> str:
     found = results.found(CELLS)
     told = results.about
@@ -169,6 +173,9 @@ def report(results: Results) -> str:
         if some:
             picture = f"![ratio and share of the limit of every cell](cells-{dtype}.svg)"
             parts += [f"## {dtype}", cell_table(some), picture]
+    missed = [f for f in found if not (f.met and f.share_met)]
+    if missed:
+        parts += ["## What is missed, and why", missed_text(missed, results)]
     if results.sizes:
         parts += ["## Cost against size", sizes_text(results)]
     if results.small:

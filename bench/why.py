@@ -1,0 +1,160 @@
+"""Why a target is missed: what was measured about it, in the words of the report. Not here: the cells themselves.
+
+``measure()`` takes the figures that the cells do not give: what a row and what an element of few classes cost, what a
+call costs that has nothing to do, and how far from exact the activations of fastloss and of its peers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+
+import fastloss as fl
+from bench import idiomatic
+from bench.measure import medians
+from bench.problems import ACTIVATIONS, Array, Call, Problem
+from bench.results import Found
+from bench.rivals import rivals
+
+Figures = dict[str, Any]
+FEW_CLASSES = (2, 4, 8, 16)
+
+
+def measure(rounds: int) -> Figures:
+    return {"few": few_classes(rounds), "calls": idle_calls(rounds), "ulps": activation_ulps()}
+
+
+def few_classes(rounds: int) -> dict[str, float]:
+    """Nanoseconds of a row and of an element of cross_entropy, 4096 rows, one thread: a line through four widths."""
+    calls = []
+    for classes in FEW_CLASSES:
+        p = Problem("cross_entropy", (4096, classes), "float32")
+        x, t, grad = p.prediction, p.target, np.empty_like(p.prediction)
+
+        def run(x: Array = x, t: Array = t, grad: Array = grad) -> Any:
+            return fl.cross_entropy.value_and_grad(x, t, grad_out=grad)
+
+        calls.append(Call(str(classes), run, threads=1))
+    found = medians(calls, rounds)
+    slope, start = np.polyfit(FEW_CLASSES, [found[str(c)] / 4096 * 1e9 for c in FEW_CLASSES], 1)
+    return {"row": float(start), "element": float(slope)}
+
+
+def idle_calls(rounds: int) -> dict[str, float]:
+    """Seconds of calls on next to nothing."""
+    x, t, grad = np.ones((1, 2), "float32"), np.zeros(1, np.int64), np.empty((1, 2), "float32")
+    noise, out = fl.privacy.NoiseGenerator(0), np.empty(2, "float32")
+    calls = [
+        Call("cross_entropy", lambda: fl.cross_entropy.value_and_grad(x, t, grad_out=grad)),
+        Call("mse_loss", lambda: fl.mse_loss.value_and_grad(x, x, grad_out=grad)),
+        Call(
+            "clip_and_noise",
+            lambda: fl.privacy.clip_and_noise(x, 1.0, 1.0, expected_batch_size=1, rng=noise, out=out),
+        ),
+    ]
+    return medians(calls, rounds)
+
+
+def activation_ulps() -> dict[str, dict[str, float]]:
+    """Largest error of every library's activation in float32, in ULP, over the inputs of its cell."""
+    found: dict[str, dict[str, float]] = {}
+    for name in ACTIVATIONS:
+        p = Problem(name, (1000, 1000), "float32", kind="activation")
+        exact = getattr(idiomatic, name)(p.prediction.astype(np.float64))
+        unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+        ours = Call("fastloss", lambda p=p, name=name: getattr(fl, name)(p.prediction), lambda y: (1.0, y))  # type: ignore[misc]
+        found[name] = {}
+        for call in (ours, *rivals(p)):
+            got = np.asarray(call.result(call.run())[1], np.float64).reshape(exact.shape)
+            found[name][call.library] = float(np.max(np.abs(got - exact) / unit))
+    return found
+
+
+def _few(f: Found, w: Figures) -> str:
+    row, element = w["few"]["row"], w["few"]["element"]
+    rows, classes = f.cell.problem["shape"]
+    assert f.best is not None
+    wanted = f.best[1] / f.cell.target / rows * 1e9
+    return (
+        f"On one thread a row costs {row:.1f} ns and an element {element:.2f} ns (a line through C = 2, 4, 8, 16): its "
+        "label checked before anything is written, a logarithm and three quotients in double, and the way into lanes "
+        f"and back. The target is {wanted:.1f} ns a row with its {classes} elements, on two threads."
+    )
+
+
+def _ulps(f: Found, w: Figures) -> str:
+    errors = w["ulps"][f.cell.problem["name"]]
+    ours = errors["fastloss"]
+    others = ", ".join(f"{name} {ulps:.3g}" for name, ulps in errors.items() if name != "fastloss")
+    return (
+        f"The price of exactness: within 1 ULP for every input (here {ours:.2f} in float32), exponents not rounded "
+        f"before the exponential. Peers on the same inputs: {others} ULP."
+    )
+
+
+def _call(f: Found, w: Figures) -> str:
+    idle = w["calls"][f.cell.problem["name"]]
+    return f"{idle * 1e6:.1f} µs of it are the call itself (arguments, buffers), as on two elements."
+
+
+def _clip(f: Found, w: Figures) -> str:
+    return (
+        "Every sum is made in double (8 bytes a column), row by row in a fixed order, from rows whose norms come first: "
+        "two passes over each row's tile, the second from cache, and the sums are read and written once for every "
+        f"eight rows. {_call(f, w)}"
+    )
+
+
+def _one_row(f: Found, w: Figures) -> str:
+    return (
+        "Two parallel passes with a meeting between them over a row that fits no core's own cache; the floor is the bare "
+        "exponential's rate on a cached array."
+    )
+
+
+def _both(f: Found, w: Figures) -> str:
+    return (
+        f"The traffic alone would take {f.moved * 1e3:.2f} ms and the arithmetic alone {f.arithmetic * 1e3:.2f} ms; a row "
+        "is passed over three times (maximum, exponentials, gradient), and only in part at once with its traffic."
+    )
+
+
+def _spread(f: Found, w: Figures) -> str:
+    return (
+        f"Exponential, logarithm and quotient share what two of them need: the loop's arithmetic alone takes "
+        f"{f.one_thread / 2 / f.limit:.2f} of the limit on each of two threads (from the time on one)."
+    )
+
+
+# The first pattern that fits a cell's name says why.
+REASONS: tuple[tuple[str, Callable[[Found, Figures], str]], ...] = (
+    ("cross_entropy 4096*", _few),
+    ("cross_entropy 1×4e6*", _one_row),
+    ("cross_entropy * in place *", _both),
+    ("sigmoid*", _ulps),
+    ("softplus*", _ulps),
+    ("softmax*", _ulps),
+    ("log_softmax*", _ulps),
+    ("logsumexp*", _ulps),
+    ("clip_and_noise*", _clip),
+    ("*loss 1e4*", _call),
+    ("*loss 100 *", _call),
+    ("binary_cross_entropy_with_logits*", _spread),
+)
+
+
+def reason(f: Found, figures: Figures) -> str:
+    """One paragraph about a missed cell: how much of the limit its target is, and what was measured about it."""
+    parts = []
+    if f.best is not None and f.ratio is not None and not f.met:
+        asked = f.limit * f.cell.target / f.best[1]
+        parts.append(f"{f.ratio:.2f}× of {f.cell.target:g}×; the target would be {asked:.2f} of the limit, reached are "
+                     f"{f.share:.2f}.")  # fmt: skip
+    if not f.share_met:
+        parts.append(f"{f.share:.2f} of the limit, {f.cell.share:g} wanted.")
+    if figures:
+        parts += [why(f, figures) for pattern, why in REASONS if fnmatch(f.cell.name, pattern)][:1]
+    return " ".join(parts)
