@@ -102,23 +102,23 @@ def _call(f: Found, w: Figures) -> str:
 
 def _clip(f: Found, w: Figures) -> str:
     return (
-        "Every sum is made in double (8 bytes a column), row by row in a fixed order, from rows whose norms come first: "
-        "two passes over each row's tile, the second from cache, and the sums are read and written once for every "
-        f"eight rows. {_call(f, w)}"
+        "Every sum is made in double (8 bytes a column), row by row in a fixed order, from rows whose norms come "
+        "first: two passes over each row's tile, the second from cache, and the sums are read and written once for "
+        f"every eight rows. {_call(f, w)}"
     )
 
 
 def _one_row(f: Found, w: Figures) -> str:
     return (
-        "Two parallel passes with a meeting between them over a row that fits no core's own cache; the floor is the bare "
-        "exponential's rate on a cached array."
+        "Two parallel passes with a meeting between them over a row that fits no core's own cache; the floor is the "
+        "bare exponential's rate on a cached array."
     )
 
 
 def _both(f: Found, w: Figures) -> str:
     return (
-        f"The traffic alone would take {f.moved * 1e3:.2f} ms and the arithmetic alone {f.arithmetic * 1e3:.2f} ms; a row "
-        "is passed over three times (maximum, exponentials, gradient), and only in part at once with its traffic."
+        f"The traffic alone would take {f.moved * 1e3:.2f} ms and the arithmetic alone {f.arithmetic * 1e3:.2f} ms; a "
+        "row is passed over three times (maximum, exponentials, gradient), only in part at once with its traffic."
     )
 
 
