@@ -10,6 +10,7 @@
 #include "softmax_xent_weighted.h"
 
 #define TILE_LIMIT TILE_CLASSES
+#define AHEAD 4096 /* classes from which the next row is fetched meanwhile: in place 1.2 times as fast (512 x 32000) */
 
 /* Scratch: the work buffers of a row or of a tile, then four rows for the copies. */
 typedef union {
@@ -56,7 +57,7 @@ static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_s
 static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows logits, const int64_t *target,
                                  fl_rows probability, const unsigned char *skip, const double *scale, double *value,
                                  fl_rows grad, fl_rows hess, void *scratch) {
-  const xent c = make_xent(options);
+  xent c = make_xent(options);
   xent_scratch *work = scratch;
   real *copies = (real *)((char *)scratch + (sizeof(xent_scratch) + 63) / 64 * 64);
   if (c.simple && !probability.data && !c.map.on && (c.classes <= TILE_LIMIT || logits.class_stride != 1)) {
@@ -66,6 +67,7 @@ static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows l
     }
     return;
   }
+  if (logits.class_stride == 1 && c.classes >= AHEAD) c.ahead = logits.row_stride;
   for (fl_size i = 0; i < rows; i++) {
     fl_size y = probability.data ? 0 : (fl_size)target[i];
     int ignored = probability.data ? skip && skip[i] : y < 0 || (c.simple && weight_of(&c, y) == 0.0);

@@ -30,6 +30,7 @@ typedef struct {
   double weight_sum;      /* of all classes; only where smoothing needs it */
   double z_loss;
   int smooth, simple;     /* simple: plain, if the target is an integer */
+  fl_size ahead;          /* where the next row begins, if it is to be fetched while this one is computed, or 0 */
   logit_map map;
 } xent;
 
@@ -67,6 +68,7 @@ static UNUSED xent make_xent(const fl_xent *o) {
   c.onehot = 1.0 - smoothing;
   c.spread = smoothing / (double)o->classes;
   c.z_loss = (double)(real)o->z_loss;
+  c.ahead = 0;
   c.smooth = smoothing > 0.0;
   c.weight_sum = (double)c.classes;
   if (c.smooth && c.weight) {
@@ -147,7 +149,7 @@ INLINE void xent_exp_chunk(const xent *c, fl_size n, const real *x, row_shift s,
 INLINE void xent_exp_sum(const xent *c, fl_size n, const real *x, fl_size without, row_shift s, real *e, xent_work *work,
                          double *hi, double *lo) {
   if (!c->map.on) {
-    exp_sum_chunk(n, x, without, s, e, hi, lo);
+    exp_sum_chunk(n, x, c->ahead, without, s, e, hi, lo);
     return;
   }
   xent_exp_chunk(c, n, x, s, e, work);
