@@ -37,6 +37,37 @@ def huber_loss(x: Array, t: Array) -> Result:
 smooth_l1_loss = huber_loss  # the same function at beta = delta = 1
 
 
+def log_cosh_loss(x: Array, t: Array) -> Result:
+    r = x - t
+    return np.mean(r + np.log1p(np.exp(-2 * r)) - np.log(r.dtype.type(2))), np.tanh(r) / r.size
+
+
+def pseudo_huber_loss(x: Array, t: Array) -> Result:
+    r = x - t
+    root = np.sqrt(1 + r * r)
+    return np.mean(root - 1), r / root / r.size
+
+
+def quantile_loss(x: Array, t: Array) -> Result:
+    r = x - t
+    return np.mean(np.abs(r)) / 2, np.sign(r) / 2 / r.size
+
+
+def poisson_nll_loss(x: Array, t: Array) -> Result:
+    mean = np.exp(x)
+    return np.mean(mean - t * x), (mean - t) / x.size
+
+
+def gamma_nll_loss(x: Array, t: Array) -> Result:
+    ratio = t * np.exp(-x)
+    return np.mean(x + ratio), (1 - ratio) / x.size
+
+
+def tweedie_loss(x: Array, t: Array) -> Result:
+    root = np.exp(x / 2)  # power 1.5
+    return 2 * np.mean(root + t / root), (root - t / root) / x.size
+
+
 def binary_cross_entropy(p: Array, t: Array) -> Result:
     value = -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
     return value, (p - t) / (p * (1 - p)) / p.size

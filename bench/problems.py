@@ -65,13 +65,17 @@ class Problem:
             return np.empty(0, self.dtype)
         if self.domain == "probabilities":
             return np.asarray(real(0.5) + real(0.48) * np.sin(self.random(3)))
-        return self.random(1 if self.domain == "residuals" else 3)
+        return self.random(1 if self.domain in ("residuals", "counts", "amounts") else 3)
 
     @cached_property
     def target(self) -> Array:
+        real = np.dtype(self.dtype).type
         rng = np.random.default_rng(1)
         if self.domain == "residuals":
             return np.roll(self.random(), 1) if self.prediction.size > 1 else self.random(0.5)
+        if self.domain in ("counts", "amounts"):
+            drawn = np.abs(np.roll(self.random(2), 1)) + real(0.01)
+            return np.floor(drawn) if self.domain == "counts" else drawn
         if self.soft:
             weights = np.exp(self.random())
             return np.asarray(weights / weights.sum(axis=self.axis, keepdims=True))

@@ -39,7 +39,7 @@ enum {
 enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64, FL_BOOL };
 
 /* Domains that check_block() knows: what a target (or prediction) may be, NaN apart. */
-enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN };
+enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
 
 /* One block of a pointwise loss: value[i] always, grad[i] and hess[i] times `scale` where the
  * pointer is not NULL (hess needs grad). grad or hess may be x itself. aux NULL is 1 everywhere. */

@@ -16,24 +16,58 @@
 
 #include "privacy/kernels.h"
 
-/* aux NULL stands for 1 everywhere. */
-#define POINTWISE(name, has_aux)                                                                                   \
-  static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s, void *v, \
-                           void *g, void *h) {                                                                    \
-    if (has_aux && aux) pointwise_loops(name, 1, n, x, t, aux, p, s, v, g, h);                                    \
-    else pointwise_loops(name, 0, n, x, t, NULL, p, s, v, g, h);                                                  \
-  }                                                                                                               \
+/* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. */
+#define BLOCK_KERNEL(name, kernel, which, has_aux)                                                                    \
+  static void kernel##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,     \
+                             void *v, void *g, void *h) {                                                             \
+    if (has_aux && aux) pointwise_loops(name, which, 1, n, x, t, aux, p, s, v, g, h);                                 \
+    else pointwise_loops(name, which, 0, n, x, t, NULL, p, s, v, g, h);                                               \
+  }
+#define SUM_KERNEL(name, kernel, which)                                                                               \
+  static void kernel##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s,         \
+                           void *g, double *hi, double *lo) {                                                         \
+    real v[FL_BLOCK];                                                                                                 \
+    if (w ? pointwise_sums(name, which, 1, n, x, t, w, p, s, g, hi, lo)                                               \
+          : pointwise_sums(name, which, 0, n, x, t, NULL, p, s, g, hi, lo))                                           \
+      return;                                                                                                         \
+    kernel##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                  \
+    weigh_block(n, w, NULL, v, g, NULL);                                                                              \
+    sum_block(n, v, hi, lo);                                                                                          \
+  }
+#define FORMULA_KERNELS(name, kernel, which, has_aux) \
+  BLOCK_KERNEL(name, kernel, which, has_aux)          \
+  SUM_KERNEL(name, kernel, which)
+#define POINTWISE(name, has_aux) FORMULA_KERNELS(name, name, 0, has_aux)
+/* Log-cosh, value and gradient: 1.4 times as fast as by pointwise_sums() with AVX-512. */
+#define POINTWISE_LONG(name, has_aux)                                                                                 \
+  BLOCK_KERNEL(name, name, 0, has_aux)                                                                                \
   static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
-                         double *hi, double *lo) {                                                                \
-    real v[FL_BLOCK];                                                                                             \
-    if (w ? pointwise_sums(name, 1, n, x, t, w, p, s, g, hi, lo)                                                  \
-          : pointwise_sums(name, 0, n, x, t, NULL, p, s, g, hi, lo))                                              \
-      return;                                                                                                     \
-    name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                \
-    weigh_block(n, w, NULL, v, g, NULL);                                                                          \
-    sum_block(n, v, hi, lo);                                                                                      \
+                         double *hi, double *lo) {                                                                    \
+    real v[FL_BLOCK];                                                                                                 \
+    name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                    \
+    weigh_block(n, w, NULL, v, g, NULL);                                                                              \
+    sum_values(n, v, hi, lo);                                                                                         \
+  }
+/* Which formula is decided once a block. */
+#define FORMULAS_3(each, name, argument) each(name, 0, argument) each(name, 1, argument) each(name, 2, argument)
+#define FORMULAS_4(each, name, argument) FORMULAS_3(each, name, argument) each(name, 3, argument)
+#define KERNELS_OF_FORMULA(name, which, has_aux) FORMULA_KERNELS(name, name##_##which, which, has_aux)
+#define KERNEL_OF_FORMULA(name, which, end) name##_##which##end,
+#define POINTWISE_FORMULAS(name, has_aux, count)                                                                      \
+  FORMULAS_##count(KERNELS_OF_FORMULA, name, has_aux)                                                                 \
+  static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,       \
+                           void *v, void *g, void *h) {                                                               \
+    fl_pointwise *const kernels[] = {FORMULAS_##count(KERNEL_OF_FORMULA, name, _block)};                              \
+    kernels[name##_formula(p)](n, x, t, aux, p, s, v, g, h);                                                          \
+  }                                                                                                                   \
+  static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
+                         double *hi, double *lo) {                                                                    \
+    fl_pointwise_sum *const kernels[] = {FORMULAS_##count(KERNEL_OF_FORMULA, name, _sum)};                            \
+    kernels[name##_formula(p)](n, x, t, w, p, s, g, hi, lo);                                                          \
   }
 #include "losses.def"
+#undef POINTWISE_FORMULAS
+#undef POINTWISE_LONG
 #undef POINTWISE
 
 #define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_, n, x, y); }

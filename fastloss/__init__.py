@@ -23,7 +23,20 @@ from fastloss.binary import (
 )
 from fastloss.metric import margin_ranking_loss
 from fastloss.multiclass import cross_entropy
-from fastloss.regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
+from fastloss.regression import (
+    gamma_nll_loss,
+    half_mse_loss,
+    huber_loss,
+    l1_loss,
+    log_cosh_loss,
+    mae_loss,
+    mse_loss,
+    poisson_nll_loss,
+    pseudo_huber_loss,
+    quantile_loss,
+    smooth_l1_loss,
+    tweedie_loss,
+)
 
 __all__ = [
     "MismatchError",
@@ -32,12 +45,14 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "gamma_nll_loss",
     "get_backend",
     "get_num_threads",
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
     "l1_loss",
+    "log_cosh_loss",
     "log_loss",
     "log_sigmoid",
     "log_softmax",
@@ -46,7 +61,10 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "num_threads",
+    "poisson_nll_loss",
     "privacy",
+    "pseudo_huber_loss",
+    "quantile_loss",
     "reference",
     "set_backend",
     "set_num_threads",
@@ -56,4 +74,5 @@ __all__ = [
     "softmax",
     "softplus",
     "squared_hinge_loss",
+    "tweedie_loss",
 ]

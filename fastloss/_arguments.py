@@ -81,11 +81,17 @@ def number(value: object, name: str, low: float, high: float, low_open: bool = F
     inside = (x > low if low_open else x >= low) and (x < high if high_open else x <= high)
     if not (inside and math.isfinite(x)):
         if high == math.inf:
-            expected = f"a finite number {'>' if low_open else '>='} {low:g}"
+            bound = f" {'>' if low_open else '>='} {low:g}" if low > -math.inf else ""
+            expected = f"a finite number{bound}"
         else:
             expected = f"a number in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
         raise ValueError(f"{name} = {value!r} is out of range; expected {expected}")
     return x
+
+
+def finite(value: object, name: str) -> float:
+    """Any finite number."""
+    return number(value, name, -math.inf, math.inf)
 
 
 def positive(value: object, name: str) -> float:
@@ -106,8 +112,13 @@ def fraction(value: object, name: str) -> float:
 def flag(value: object, name: str) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} = {value!r} is not True or False")
+        raise TypeError(f"{name} = {value!r} is not a bool; expected True or False")
     return bool(value)
+
+
+def inner_fraction(value: object, name: str) -> float:
+    """A number in (0, 1)."""
+    return number(value, name, 0.0, 1.0, low_open=True, high_open=True)
 
 
 def representable(value: float, name: str, real: np.dtype[Any]) -> float:

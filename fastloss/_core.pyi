@@ -14,8 +14,8 @@ class PointwiseKernel:
         name: str,
         parameters: tuple[Any, ...],
         check: Callable[[tuple[Any, ...]], tuple[float, ...]],
-        x_domain: str,
-        target_domain: str,
+        x_domain: str | Callable[..., str],
+        target_domain: str | Callable[..., str],
         has_aux: bool,
         work: float,
     ) -> None: ...

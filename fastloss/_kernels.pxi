@@ -64,6 +64,8 @@ cdef extern from "fastloss.h" nogil:
         FL_ANY
         FL_UNIT_INTERVAL
         FL_SIGN
+        FL_NON_NEGATIVE
+        FL_POSITIVE
     const char **fl_pointwise_names
     const char **fl_unary_names
     const char *fl_isa_name(int)

@@ -152,28 +152,36 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
     return status
 
 
+DOMAINS = {"any": FL_ANY, "unit interval": FL_UNIT_INTERVAL, "sign": FL_SIGN, "non-negative": FL_NON_NEGATIVE,
+           "positive": FL_POSITIVE}
+
+
+cdef int domain_code(domain, tuple parameters) except -1:
+    return domain if type(domain) is int else DOMAINS[domain(*parameters)]
+
+
 cdef class PointwiseKernel:
     """One pointwise loss: its C body and what a driver must know of it.
 
     ``parameters`` are the defaults of its parameters (the first may be an array: the body's aux),
     ``check`` turns a tuple of given scalar ones into floats or raises; ``work`` is its cost in nanoseconds an element
-    on one thread, value and gradient (it decides where a second thread pays)."""
+    on one thread, value and gradient (it decides where a second thread pays). A domain that depends on the parameters
+    is a function of them."""
 
     cdef readonly int index
-    cdef int x_domain, target_domain
+    cdef object x_domain, target_domain
     cdef bint has_aux
     cdef double work
     cdef tuple parameters, numbers
     cdef object check
 
     def __init__(self, name, tuple parameters, check, x_domain, target_domain, bint has_aux, double work):
-        domains = {"any": FL_ANY, "unit interval": FL_UNIT_INTERVAL, "sign": FL_SIGN}
         self.index = names_of_pointwise()[name]
         self.parameters = parameters
         self.check = check
         self.numbers = parameters[1:] if has_aux else parameters
-        self.x_domain = domains[x_domain]
-        self.target_domain = domains[target_domain]
+        self.x_domain = x_domain if callable(x_domain) else DOMAINS[x_domain]
+        self.target_domain = target_domain if callable(target_domain) else DOMAINS[target_domain]
         self.has_aux = has_aux
         self.work = work
 
@@ -186,8 +194,8 @@ cdef class PointwiseKernel:
             job.parameter[k] = parameters[k] if k < len(parameters) else 0.0
         job.constant_aux = 1.0
         job.scale = scale
-        job.x_domain = self.x_domain
-        job.target_domain = self.target_domain
+        job.x_domain = domain_code(self.x_domain, parameters)
+        job.target_domain = domain_code(self.target_domain, parameters)
         job.has_aux = self.has_aux
         return 0
 
@@ -196,7 +204,7 @@ cdef class PointwiseKernel:
         cdef Py_ssize_t k
         for k in range(len(parameters)):
             given, default = parameters[k], self.parameters[k]
-            if given is not default and not (type(given) is float and given == default):
+            if given is not default and not (type(given) is float and type(default) is float and given == default):
                 return None if self.has_aux else self.check(parameters)
         return self.numbers
 
@@ -214,7 +222,7 @@ cdef class PointwiseKernel:
             buffers.describe(inputs[k] if k < INPUTS else outputs[k - INPUTS], &job.operand[k], job.kernels.bits,
                              k >= INPUTS)
         job.size = inputs[X].size
-        status = run_job(&job, self.work, check_first and (self.x_domain or self.target_domain), &total)
+        status = run_job(&job, self.work, check_first and (job.x_domain or job.target_domain), &total)
         return status, total
 
     def quick(self, int want, x, target, tuple parameters, bint mean, grad, hess):
@@ -285,7 +293,7 @@ cdef class PointwiseKernel:
         if want >= 2:
             direct(&job.operand[HESS], &buffers.buffer[3], bits)
         job.size = size
-        if run_job(&job, self.work, in_place and (self.x_domain or self.target_domain), &total) != GOOD:
+        if run_job(&job, self.work, in_place and (job.x_domain or job.target_domain), &total) != GOOD:
             return None
         if mean:
             total = total / size

@@ -23,11 +23,14 @@ BAD_TARGET, BAD_PREDICTION = 1, 2
 
 Check = Callable[[object, str], float]
 
+# What elements may be; where that depends on the scalar parameters, a function of them (as the checks return them).
+Domain = str | Callable[..., str]
+
 
 def pointwise_loss(
     *,
-    target_domain: str = "any",
-    prediction_domain: str = "any",
+    target_domain: Domain = "any",
+    prediction_domain: Domain = "any",
     target_hint: str = "",
     array_parameter: str | None = None,
     work: float = 0.3,
@@ -37,7 +40,7 @@ def pointwise_loss(
 
     Parameters
     ----------
-    target_domain, prediction_domain : {"any", "unit interval", "sign"}
+    target_domain, prediction_domain : {"any", "unit interval", "sign", "non-negative", "positive"} or callable
         What the elements may be; the driver checks them in the same pass.
     target_hint
         Added to the error about a target outside its domain.
@@ -56,6 +59,10 @@ def pointwise_loss(
         def check(values: tuple[Any, ...]) -> tuple[float, ...]:
             return tuple(f(v, k) for (k, f), v in zip(checks.items(), values, strict=True))
 
+        def domains(numbers: tuple[float, ...]) -> tuple[str, str]:
+            prediction, target = (d(*numbers) if callable(d) else d for d in (prediction_domain, target_domain))
+            return prediction, target
+
         attributes = {
             "_kernel": _core.PointwiseKernel(
                 name,
@@ -69,7 +76,7 @@ def pointwise_loss(
             "_check": staticmethod(check),
             "_array_parameter": array_parameter,
             "_parameter_names": ([array_parameter] if array_parameter else []) + list(checks),
-            "_domains": (prediction_domain, target_domain),
+            "_domains": staticmethod(domains),
             "_target_hint": target_hint,
             "kind": "pointwise",
         }
@@ -157,23 +164,32 @@ def _array_parameter(value: object, name: str, shape: tuple[int, ...]) -> tuple[
     return 1.0, view
 
 
-_EXPECTED = {"unit interval": "a number in [0, 1]", "sign": "-1 or +1"}
+_EXPECTED = {
+    "unit interval": "a number in [0, 1]",
+    "sign": "-1 or +1",
+    "non-negative": "a number >= 0",
+    "positive": "a number > 0",
+}
 
 
 def _outside(array: Array, domain: str, real: np.dtype[Any]) -> Array:
-    """Where an array leaves its domain, once rounded to the computing type. NaN passes [0, 1] alone."""
+    """Where an array leaves its domain, once rounded to the computing type. NaN passes all but "sign"."""
     with np.errstate(over="ignore"):
         a = array.astype(real)
     if domain == "unit interval":
         return np.asarray((a < 0) | (a > 1))
     if domain == "sign":
         return np.asarray(np.abs(a) != 1)
+    if domain in ("non-negative", "positive"):
+        return np.asarray(a < 0 if domain == "non-negative" else a <= 0)
     return np.zeros(a.shape, bool)
 
 
-def _check_domains(loss: Any, x: Array, t: Array, weight: Array | None, real: np.dtype[Any]) -> None:
+def _check_domains(
+    loss: Any, numbers: tuple[float, ...], x: Array, t: Array, weight: Array | None, real: np.dtype[Any]
+) -> None:
     """Raise for the first target or prediction outside its domain; predictions of weight 0 don't count."""
-    x_domain, t_domain = loss._domains
+    x_domain, t_domain = loss._domains(numbers)
     for array, name, domain, hint in ((t, "target", t_domain, loss._target_hint), (x, "prediction", x_domain, "")):
         bad = _outside(array, domain, real)
         if name == "prediction" and weight is not None:
@@ -229,7 +245,7 @@ def general(
         divisor = weight_sum if given_denominator is None else given_denominator
     backend = _settings.get_backend()
     if backend != "native":
-        _check_domains(loss, x, t, weight, real)
+        _check_domains(loss, numbers, x, t, weight, real)
         twin = _backend.reference_result(
             loss, want, (x, t), dict(zip(loss._parameter_names, parameters, strict=True)), sample_weight, reduction,
             given_denominator, grad_output, real,
@@ -245,12 +261,13 @@ def general(
         operands = [x, t, aux, weight, upstream]
         status, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, computed, in_place)
         if status:
-            _check_domains(loss, x, t, weight, real)
+            _check_domains(loss, numbers, x, t, weight, real)
             if in_place:  # bad predictions, all of weight 0: the check stopped before the pass
                 _, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, computed, False)
-    for r, c in zip(results, computed, strict=True):
-        if r is not None and c is not r:
-            r[...] = c
+    with np.errstate(over="ignore"):
+        for r, c in zip(results, computed, strict=True):
+            if r is not None and c is not r:
+                r[...] = c
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = (results[0] if reduction == "none" else value, *results[1:])

@@ -274,9 +274,330 @@ class _smooth_l1_loss(Loss):
     ) -> tuple[float | Array, Array, Array]: ...
     def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
 
+class _quantile_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        quantile: float = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _poisson_nll_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        log_input: bool = ...,
+        full: bool = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _tweedie_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        power: float = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
 mse_loss: _mse_loss
 half_mse_loss: _mse_loss
 l1_loss: _mse_loss
 mae_loss: _mse_loss
 huber_loss: _huber_loss
 smooth_l1_loss: _smooth_l1_loss
+log_cosh_loss: _mse_loss
+pseudo_huber_loss: _huber_loss
+quantile_loss: _quantile_loss
+poisson_nll_loss: _poisson_nll_loss
+gamma_nll_loss: _mse_loss
+tweedie_loss: _tweedie_loss

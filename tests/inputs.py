@@ -80,6 +80,42 @@ def binary_logits(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, 
     return prediction, labels_01(rng, shape, dtype)
 
 
+def log_means(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Logarithms of means: ordinary, large (also twice as large, e^x is still a number of the type), tiny."""
+    return mixed(
+        rng,
+        shape,
+        [
+            (0.5, 2 * rng.standard_normal(shape).astype(dtype)),
+            (0.2, rng.uniform(-20, 20, shape).astype(dtype)),
+            (0.2, (rng.uniform(-0.3, 0.3, shape) * np.log(np.finfo(dtype).max)).astype(dtype)),
+            (0.1, (rng.choice([-1, 1], shape) * np.exp2(rng.uniform(-100, 2, shape))).astype(dtype)),
+        ],
+    )
+
+
+def counts(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]) -> Any:
+    """Logarithms of means, and targets >= 0: small counts, many of them 0, amounts, and those near the mean."""
+    prediction = log_means(rng, shape, dtype)
+    target = mixed(
+        rng,
+        shape,
+        [
+            (0.4, np.floor(rng.gamma(0.5, 5.0, shape)).astype(dtype)),
+            (0.3, rng.gamma(0.7, 4.0, shape).astype(dtype)),
+            (0.2, nudged(rng, np.exp(np.minimum(prediction, 10)))),
+            (0.1, np.abs(scales(rng, shape, dtype, 0.05))),
+        ],
+    )
+    return prediction, target
+
+
+def amounts(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]) -> Any:
+    """The same with targets > 0."""
+    prediction, target = counts(rng, shape, dtype, kinks)
+    return prediction, np.maximum(target, np.asarray(2.0**-20, dtype))  # also in half precision
+
+
 def signed_scores(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]) -> Any:
     """Scores of a margin loss, at and beside the margin too; labels -1 and +1."""
     target = rng.choice(np.asarray([-1, 1], dtype), shape)

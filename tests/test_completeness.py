@@ -21,7 +21,7 @@ POINTWISE_NAMES = list(_core.names_of_pointwise())
 
 
 def rows(table: str, macro: str) -> list[str]:
-    return re.findall(rf"^{macro}\((\w+)", CSRC.joinpath(table).read_text(encoding="utf-8"), re.MULTILINE)
+    return re.findall(rf"^{macro}(?:_[A-Z]+)?\((\w+)", CSRC.joinpath(table).read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @with_sources

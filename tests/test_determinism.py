@@ -25,7 +25,7 @@ def every_result(case, shape, dtype, seed=5):
     for reduction in ("mean", "sum", "none"):
         results[reduction] = loss.value_grad_hess(x, t, reduction=reduction)
         results[reduction, "weighted"] = loss.value_and_grad(
-            x, t, sample_weight=weight, reduction=reduction, **parameters
+            case.fit(parameters, x), t, sample_weight=weight, reduction=reduction, **parameters
         )
     if case.rowwise:
         moved = np.ascontiguousarray(x.T)

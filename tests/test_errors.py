@@ -86,6 +86,9 @@ COMMON_ERRORS = [
 DOMAINS = {
     "huber_loss": ("delta", (0, -1.0, NAN, INF), "> 0"),
     "smooth_l1_loss": ("beta", (-1.0, NAN, INF), ">= 0"),
+    "pseudo_huber_loss": ("delta", (0, -1.0, NAN, INF), "> 0"),
+    "quantile_loss": ("quantile", (0, 1, 0.0, 1.0, -0.1, 1.1, NAN), "(0, 1)"),
+    "tweedie_loss": ("power", (NAN, INF, -INF), "a finite number"),
     "hinge_loss": ("margin", (-0.5, NAN, INF), ">= 0"),
     "squared_hinge_loss": ("margin", (-0.5, NAN, -INF), ">= 0"),
     "binary_cross_entropy_with_logits": ("pos_weight", (-1.0, NAN, INF), ">= 0"),
@@ -96,6 +99,9 @@ TARGET_DOMAINS = {
     "squared_hinge_loss": ((0.0, 2.0, NAN), ("-1 or +1", "t = 2 * y - 1")),
     "binary_cross_entropy": ((-0.1, 1.5, INF), ("[0, 1]",)),
     "binary_cross_entropy_with_logits": ((-0.1, 1.5, -INF), ("[0, 1]",)),
+    "poisson_nll_loss": ((-1.0, -1e-30, -INF), (">= 0",)),
+    "gamma_nll_loss": ((0.0, -0.0, -1e-30, -INF), ("a number > 0",)),
+    "tweedie_loss": ((-1.0, -1e-30, -INF), (">= 0",)),
 }
 
 
@@ -171,6 +177,38 @@ def test_probability_outside_the_interval(value, dtype, isa):
     for options in ({}, {"reduction": "none"}, {"sample_weight": 2.0}, {"grad_out": x}):
         with raises(ValueError, "prediction[2, 5] = ", "[0, 1]"):
             fl.binary_cross_entropy.value_and_grad(x, np.ones((3, 700), dtype), **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_domains_that_parameters_decide(dtype):
+    """A mean is not negative, the logarithm of one may be; Tweedie's targets are 0 for powers below 2 alone."""
+    for wrap in (lambda a: a, lambda a: np.repeat(a, 2, 1)[:, ::2]):  # the quick path and the general one
+        x = wrap(np.array([[0.5, -1, 2]], dtype))
+        t, zero = wrap(np.ones((1, 3), dtype)), wrap(np.array([[1, 1, 0]], dtype))
+        assert np.isfinite(fl.poisson_nll_loss(x, t))
+        for full in (False, True):
+            with raises(ValueError, "prediction[0, 1] = -1.0", ">= 0"):
+                fl.poisson_nll_loss.value_and_grad(x, t, log_input=False, full=full)
+        assert np.isfinite(fl.poisson_nll_loss(x, t, log_input=False, sample_weight=[[1, 0, 1]]))
+        for power in (-1, 0, 0.5, 1, 1.5):
+            assert np.isfinite(fl.tweedie_loss(x, zero, power=power))
+        for power in (2, 2.0, 2.5, 3):
+            with raises(ValueError, "target[0, 2] = 0.0", "a number > 0"):
+                fl.tweedie_loss.value_grad_hess(x, zero, power=power)
+    in_place = np.array([0.5, -1, 2], dtype)
+    with raises(ValueError, "prediction[1] = -1.0"):
+        fl.poisson_nll_loss.value_and_grad(in_place, np.ones(3, dtype), log_input=False, grad_out=in_place)
+    assert in_place.tolist() == [0.5, -1, 2]
+
+
+def test_flags():
+    for array in (np.ones(3), [1.0, 1.0]):
+        for name in ("log_input", "full"):
+            for value in (0, 1, 1.0, None, "yes", np.ones(1, bool)):
+                with raises(TypeError, f"{name} = {value!r}", "True or False"):
+                    fl.poisson_nll_loss(array, array, **{name: value})
+        plain = fl.poisson_nll_loss(array, array, log_input=False, full=True)
+        assert fl.poisson_nll_loss(array, array, log_input=np.False_, full=np.True_) == plain
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)

@@ -36,7 +36,7 @@ def test_pointwise_extreme(name, k, dtype, isa, rng):
     extreme = case.extremes[k]
     if extreme.dtype not in (None, dtype.name):
         pytest.skip("another type's extreme")
-    x, t = case.arrays(rng, (200,), dtype)
+    x, t = case.arrays(rng, (200,), dtype, extreme.parameters)
     loss = getattr(fl, name)
     plain = loss.value_grad_hess(x, t, reduction="none", **extreme.parameters)
     for at in (0, 17, 127, 128, 199):

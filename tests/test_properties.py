@@ -169,7 +169,16 @@ def test_hinges(case, margin):
 @given(pairs())
 def test_losses_of_residuals_are_even(case):
     x, t = case
-    for loss in (fl.mse_loss, fl.l1_loss, fl.half_mse_loss, fl.huber_loss, fl.smooth_l1_loss):
+    for loss in (
+        fl.mse_loss,
+        fl.l1_loss,
+        fl.half_mse_loss,
+        fl.huber_loss,
+        fl.smooth_l1_loss,
+        fl.log_cosh_loss,
+        fl.pseudo_huber_loss,
+        fl.quantile_loss,
+    ):
         value, grad, hess = loss.value_grad_hess(x, t, reduction="none")
         swapped = loss.value_grad_hess(t, x, reduction="none")
         assert (value == swapped[0]).all()
@@ -183,7 +192,41 @@ def test_gradient_is_the_slope(case, data):
     """A convex loss lies above each of its tangents."""
     x, t = case
     y = x + data.draw(arrays(np.float64, x.shape, elements=st.floats(-10, 10)))
-    for loss in (fl.mse_loss, fl.l1_loss, fl.huber_loss, fl.smooth_l1_loss):
+    for loss in (fl.mse_loss, fl.l1_loss, fl.huber_loss, fl.smooth_l1_loss, fl.log_cosh_loss, fl.pseudo_huber_loss):
         value, grad = loss.value_and_grad(x, t, reduction="none")
         above = loss(y, t, reduction="none") - (value + grad * (y - x))
         assert (above >= -1e-9 * (1 + value)).all()
+
+
+@quick
+@given(pairs(st.floats(-30, 30), st.integers(0, 100).map(float)))
+def test_tweedie_at_its_ends(case):
+    x, t = case
+    poisson = fl.poisson_nll_loss.value_grad_hess(x, t, reduction="none")
+    assert same_bits(fl.tweedie_loss.value_grad_hess(x, t, power=1, reduction="none"), poisson)
+    gamma = fl.gamma_nll_loss.value_grad_hess(x, t + 1, reduction="none")
+    assert same_bits(fl.tweedie_loss.value_grad_hess(x, t + 1, power=2, reduction="none"), gamma)
+    near = fl.tweedie_loss.value_and_grad(x, t, power=1 + 1e-9, reduction="none")
+    assert near[1] == pytest.approx(poisson[1], rel=1e-6, abs=1e-6 * (1 + t.max()))
+
+
+@quick
+@given(pairs(st.floats(-20, 20), st.floats(0, 100)))
+def test_poisson_of_a_mean_and_of_its_logarithm(case):
+    x, t = case
+    for full in (False, True):
+        log, mean = (
+            fl.poisson_nll_loss.value_and_grad(p, t, log_input=flag, full=full, reduction="none")
+            for p, flag in ((x, True), (np.exp(x), False))
+        )
+        assert mean[0] == pytest.approx(log[0], rel=1e-12, abs=1e-11)
+        assert mean[1] * np.exp(x) == pytest.approx(log[1], rel=1e-12, abs=1e-11 * np.exp(20))
+
+
+@quick
+@given(pairs(), st.floats(0.01, 0.99))
+def test_quantiles_share_the_absolute_error(case, q):
+    x, t = case
+    low, high = (fl.quantile_loss.value_and_grad(x, t, quantile=p, reduction="none") for p in (q, 1 - q))
+    assert low[0] + high[0] == pytest.approx(np.abs(x - t), rel=1e-14, abs=1e-300)
+    assert low[1] + high[1] == pytest.approx(np.sign(x - t), rel=1e-14)

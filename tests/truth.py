@@ -49,6 +49,19 @@ def smooth_l1(x: Scalar, t: Scalar, beta: Scalar = 1) -> Scalar:
     return r**2 / (2 * beta) if r < beta else r - beta / mp.mpf(2)
 
 
+def poisson(x: Scalar, t: Scalar, log_input: bool = True, full: bool = False) -> Scalar:
+    mean = mp.exp(x) if log_input else x
+    log_factorial = t * mp.log(t) - t + mp.log(2 * mp.pi * t) / 2 if full and t > 1 else 0
+    return mean - times_log(t, mean) + log_factorial
+
+
+def tweedie(x: Scalar, t: Scalar, power: Scalar = 1.5) -> Scalar:
+    if power in (1, 2):
+        return poisson(x, t) if power == 1 else x + t * mp.exp(-x)
+    a, b = 2 - mp.mpf(power), 1 - mp.mpf(power)
+    return mp.exp(a * x) / a - t * mp.exp(b * x) / b
+
+
 def binary_with_logits(x: Scalar, t: Scalar, pos_weight: Scalar = 1) -> Scalar:
     p, not_p = 1 / (1 + mp.exp(-x)), 1 / (1 + mp.exp(x))
     return -(pos_weight * times_log(t, p) + times_log(1 - t, not_p))
@@ -84,6 +97,12 @@ VALUES: dict[str, Callable[..., Scalar]] = {
     "l1_loss": lambda x, t: abs(x - t),
     "huber_loss": huber,
     "smooth_l1_loss": smooth_l1,
+    "log_cosh_loss": lambda x, t: mp.log(mp.cosh(x - t)),
+    "pseudo_huber_loss": lambda x, t, delta=1: delta**2 * (mp.sqrt(1 + ((x - t) / delta) ** 2) - 1),
+    "quantile_loss": lambda x, t, quantile=0.5: max(quantile * (t - x), (quantile - 1) * (t - x)),
+    "poisson_nll_loss": poisson,
+    "gamma_nll_loss": lambda x, t: x + t * mp.exp(-x),
+    "tweedie_loss": tweedie,
     "binary_cross_entropy": lambda x, t: -(times_log(t, x) + times_log(1 - t, 1 - x)),
     "binary_cross_entropy_with_logits": binary_with_logits,
     "hinge_loss": lambda x, t, margin=1: max(mp.mpf(0), margin - t * x),

@@ -21,6 +21,10 @@ LOSSES: dict[str, tuple[Callable[[Problem], Any], float]] = {
     "l1_loss": (lambda p: losses_of.AbsoluteError(), 1),
     "huber_loss": (lambda p: losses_of.HuberLoss(delta=1.0), 1),
     "smooth_l1_loss": (lambda p: losses_of.HuberLoss(delta=1.0), 1),
+    "quantile_loss": (lambda p: losses_of.PinballLoss(quantile=0.5), 1),
+    "poisson_nll_loss": (lambda p: losses_of.HalfPoissonLoss(), 1),
+    "gamma_nll_loss": (lambda p: losses_of.HalfGammaLoss(), 1),
+    "tweedie_loss": (lambda p: losses_of.HalfTweedieLoss(power=1.5), 1),
     "binary_cross_entropy_with_logits": (lambda p: losses_of.HalfBinomialLoss(), 1),
     "cross_entropy": (lambda p: losses_of.HalfMultinomialLoss(n_classes=p.shape[-1]), 1),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,12 +23,32 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return torch.relu(1 - t * x).square().mean()
 
 
+def log_cosh(x: Any, t: Any) -> Any:
+    r = x - t
+    return (r + F.softplus(-2 * r) - math.log(2)).mean()
+
+
+def gamma(x: Any, t: Any) -> Any:
+    return (x + t * torch.exp(-x)).mean()
+
+
+def tweedie(x: Any, t: Any) -> Any:
+    root = torch.exp(x / 2)  # power 1.5
+    return 2 * (root + t / root).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "mse_loss": F.mse_loss,
     "half_mse_loss": lambda x, t: F.mse_loss(x, t) / 2,
     "l1_loss": F.l1_loss,
     "huber_loss": F.huber_loss,
     "smooth_l1_loss": F.smooth_l1_loss,
+    "log_cosh_loss": log_cosh,
+    "pseudo_huber_loss": lambda x, t: ((1 + (x - t).square()).sqrt() - 1).mean(),
+    "quantile_loss": lambda x, t: F.l1_loss(x, t) / 2,
+    "poisson_nll_loss": F.poisson_nll_loss,
+    "gamma_nll_loss": gamma,
+    "tweedie_loss": tweedie,
     "binary_cross_entropy": F.binary_cross_entropy,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "hinge_loss": hinge,

@@ -12,14 +12,17 @@
  * LIMITS(p), a constant of the loop that it is inlined into, is 0 where a body may give anything beside an infinite
  * argument or intermediate result if only its value is NaN or infinite there: the block is then done again with 1. */
 #define LIMITS(p) ((p)[FL_PARAMETERS] != R(0.0))
+/* Which of a loss's formulas is wanted (see losses.def): a constant of the loop too. */
+#define FORMULA(p) ((int)(p)[FL_PARAMETERS + 1])
 typedef void pointwise_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess);
 
-/* Called with a constant body and constant has_aux: inlined into one loop per set of results. */
-INLINE void pointwise_loops(pointwise_body *body, int has_aux, fl_size n, const real *x, const real *t, const real *aux,
+/* Called with a constant body, formula and has_aux: inlined into one loop per set of results. */
+INLINE void pointwise_loops(pointwise_body *body, int formula, int has_aux, fl_size n, const real *x, const real *t, const real *aux,
                             const double *parameter, double scale, real *value, real *grad, real *hess) {
-  real p[FL_PARAMETERS + 1], s = (real)scale, g, h;
+  real p[FL_PARAMETERS + 2], s = (real)scale, g, h;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
   p[FL_PARAMETERS] = R(1.0);
+  p[FL_PARAMETERS + 1] = (real)formula;
   if (hess) {
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) {
@@ -54,14 +57,15 @@ INLINE real weighted_body(pointwise_body *body, real x, real t, const real *w, c
  * storing them first cost mse 2 times this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the
  * lanes of a sum are fixed and compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the block
  * must be done again, with LIMITS and a sum that does not overflow. */
-INLINE int pointwise_sums(pointwise_body *body, int has_weight, fl_size n, const real *x, const real *t,
+INLINE int pointwise_sums(pointwise_body *body, int formula, int has_weight, fl_size n, const real *x, const real *t,
                           const real *weight, const double *parameter, double scale, real *grad, double *hi,
                           double *lo) {
-  real p[FL_PARAMETERS + 1], s = (real)scale, rest[VALUE_GROUP];
+  real p[FL_PARAMETERS + 2], s = (real)scale, rest[VALUE_GROUP];
   value_sums sums = {{0.0}};
   fl_size i = 0;
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
+  p[FL_PARAMETERS + 1] = (real)formula;
   for (; i + VALUE_GROUP <= n; i += VALUE_GROUP) {
     const real *y = x + i, *u = t + i, *w = has_weight ? weight + i : NULL;
     if (grad) {
@@ -143,7 +147,7 @@ static void fill_block(fl_size n, double x, void *value) {
   for (fl_size i = 0; i < n; i++) v[i] = (real)x;
 }
 
-/* The tests are written so that a NaN passes FL_UNIT_INTERVAL and fails FL_SIGN. */
+/* The tests are written so that a NaN fails FL_SIGN and passes the others. */
 static int check_block(int domain, fl_size n, const void *value) {
   const real *v = value;
   ireal bad = 0;
@@ -153,6 +157,12 @@ static int check_block(int domain, fl_size n, const void *value) {
     if (!bad) return 1;
     bad = 0;
     for (fl_size i = 0; i < n; i++) bad |= (v[i] < R(0.0)) | (v[i] > R(1.0));
+  } else if (domain == FL_NON_NEGATIVE) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) bad |= v[i] < R(0.0);
+  } else if (domain == FL_POSITIVE) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) bad |= v[i] <= R(0.0);
   } else if (domain == FL_SIGN) {
     VECTOR_LOOP
     for (fl_size i = 0; i < n; i++) bad |= (abs_(v[i]) != R(1.0));

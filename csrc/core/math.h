@@ -64,6 +64,14 @@ INLINE real exp_reduce_low_(real x, real *r, real *low) {
   return shifted;
 }
 
+/* The same for x + xl, |xl| <= 2^-10: r takes it up, as low is good for tiny parts only. */
+INLINE real exp_reduce_pair_(real x, real xl, real *r, real *low) {
+  real shifted = exp_reduce_low_(x, r, low), sum = *r + xl;
+  *low += xl - (sum - *r);
+  *r = sum;
+  return shifted;
+}
+
 /* e^r for |r| <= 0.3475. */
 INLINE real exp_poly_(real r) {
   real q = fma_(exp_tail_(r), r, R(0.5));
@@ -104,11 +112,11 @@ INLINE real exp_nonpositive_low_(real x, real *rest) {
   return z * scale * R(0x1p-64);
 }
 
-/* (e^x - 1) / 2 = result + *rest, for x in [EXPM1_LOWEST, EXP_HIGHEST]; the half keeps s finite. With s = 2^(n-1) and
- * e^r - 1 = t + tl, t = fl(r + r^2/2): s (1 + t + tl) - 1/2 = (s - 1/2) + s t + s tl. The first sum is kept exactly, as
- * h and its error: n = 0 or |s - 1/2| > |s t|. s - 1/2 is rounded for |n| > REAL_MANTISSA: tanh near 1 needs `lost`. */
-INLINE real half_expm1_low_(real x, real *rest) {
-  real r, low, shifted = exp_reduce_low_(x, &r, &low);
+/* (e^x - 1) / 2 = result + *rest, for x = n ln 2 + r + low in [EXPM1_LOWEST, EXP_HIGHEST]; the half keeps s finite. With
+ * s = 2^(n-1) and e^r - 1 = t + tl, t = fl(r + r^2/2): s (1 + t + tl) - 1/2 = (s - 1/2) + s t + s tl. The first sum is
+ * kept exactly, as h and its error: n = 0 or |s - 1/2| > |s t|. s - 1/2 is rounded for |n| > REAL_MANTISSA: tanh near 1
+ * needs `lost`. */
+INLINE real half_expm1_reduced_(real shifted, real r, real low, real *rest) {
   real s = pow2_shifted_(shifted, R(0.5));
   real rr = r * r, rrl = fma_(r, r, -rr); /* the square's own error; 0 without FMA */
   real small = fma_(R(0.5), rrl, fma_(r, low, low)); /* e^r low, to first order */
@@ -118,6 +126,11 @@ INLINE real half_expm1_low_(real x, real *rest) {
   real z = h + l; /* l reaches 2^-8 of h: sum again */
   *rest = l - (z - h);
   return z;
+}
+
+INLINE real half_expm1_low_(real x, real *rest) {
+  real r, low, shifted = exp_reduce_low_(x, &r, &low);
+  return half_expm1_reduced_(shifted, r, low, rest);
 }
 
 /* e^x - 1. Below TINY the answer is x, which also keeps -0 and subnormals from being halved. */
@@ -138,6 +151,30 @@ INLINE ureal log_split_(real x, real *m) {
 /* k of the above as a real: an integer OR-ed into the low bits of 2^REAL_MANTISSA is added to it. */
 INLINE real exponent_real_(ureal field) {
   return real_of((field >> REAL_MANTISSA) | bits_of(ABOVE_INTEGERS)) - (ABOVE_INTEGERS + (real)EXPONENT_BIAS);
+}
+
+/* t = m 2^j with m in [1, 2), returns j; 0, infinity and NaN stay m, with j = 0. The sign is dropped. */
+INLINE real normalized_(real t, real *m) {
+  real size = abs_(t), scaled = size < REAL_MIN ? size * ABOVE_INTEGERS : size;
+  ureal bits = bits_of(scaled);
+  real j = exponent_real_(bits & ~MANTISSA_MASK) - (size < REAL_MIN ? (real)REAL_MANTISSA : R(0.0));
+  int ordinary = (size > R(0.0)) & (size <= REAL_MAX);
+  *m = ordinary ? real_of((bits & MANTISSA_MASK) | bits_of(R(1.0))) : size;
+  return ordinary ? j : R(0.0);
+}
+
+/* y 2^n for any whole n. */
+INLINE real scale_(real y, real n) {
+  const real most = R(3.9) * HALF_RANGE_BITS; /* a whole number or not: it is rounded below */
+  return scale_shifted_(y, ROUND_MAGIC + min_(most, max_(-most, n)));
+}
+
+/* t e^x for t >= 0, also where e^x alone over- or underflows; an infinite x gives the limit for t > 0. */
+INLINE real exp_times_(real x, real t) {
+  const real bound = R(4.5) * HALF_RANGE_LOG;
+  real r, low, m, shifted = exp_reduce_low_(min_(bound, max_(-bound, x)), &r, &low), j = normalized_(t, &m);
+  (void)low;
+  return scale_(exp_poly_(r) * m, (shifted - ROUND_MAGIC) + j);
 }
 
 /* log x = k ln 2 + log(1 + f). Subnormal x is scaled up first. */
@@ -190,13 +227,17 @@ INLINE real log1p_unit_(real z) {
   return h + ((f - (h - base)) + low);
 }
 
-/* tanh|x| = (1 - e^(-2|x|)) / (1 + e^(-2|x|)) = -h / (1 + h), h = (e^(-2|x|) - 1) / 2: exact in relative terms down to
- * x = 0 without a second polynomial. The quotient gets one corrected step that uses all low parts. */
-INLINE real tanh_(real x) {
-  real l, h = half_expm1_low_(max_(EXPM1_LOWEST, R(-2.0) * abs_(x)), &l);
+/* tanh|x| = (1 - e^(-2|x|)) / (1 + e^(-2|x|)) = -h / (1 + h), h + l = (e^(-2|x|) - 1) / 2: exact in relative terms down
+ * to x = 0 without a second polynomial. The quotient gets one corrected step that uses all low parts. */
+INLINE real tanh_of_half_expm1_(real h, real l) {
   real d = R(1.0) + h, dl = (h - (d - R(1.0))) + l;
   real w = R(1.0) / d, q = h * w;
-  return copysign_(fma_(w, fma_(-q, d, h) + (l - q * dl), q), x);
+  return fma_(w, fma_(-q, d, h) + (l - q * dl), q);
+}
+
+INLINE real tanh_(real x) {
+  real l, h = half_expm1_low_(max_(EXPM1_LOWEST, R(-2.0) * abs_(x)), &l);
+  return copysign_(tanh_of_half_expm1_(h, l), x);
 }
 
 /* 1 / (1 + e^-x): with z = e^-|x|, 1 / (1 + z) for x >= 0 and z / (1 + z) below, so no cancellation and no overflow.

@@ -20,7 +20,11 @@
 
 #define EXP_LOWEST R(-104.0)  /* e^x < 2^-150 here: rounds to 0 */
 #define EXP_HIGHEST R(89.0)   /* e^x > REAL_MAX here */
+#define HALF_RANGE R(0x1p64) /* about the square root of REAL_MAX; its exponent and logarithm: */
+#define HALF_RANGE_BITS R(64.0)
+#define HALF_RANGE_LOG R(44.0)
 #define EXPM1_LOWEST R(-20.0) /* expm1 rounds to -1 here, and tanh(-10) too */
+#define EXPM1_LOWEST_N R(-30.0) /* and with this power of two */
 #define TINY R(0x1p-27)       /* |x| below this: expm1(x) = x to 1/4 ULP */
 
 /* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3475; error 1.5e-8 of e^r - 1, 6.0e-9 of e^r. */
@@ -44,6 +48,15 @@ INLINE real log_tail_(real f, real low) {
   q = fma_(q, f, R(0x1.555548p-2));
   q = fma_(q, f, R(-0.5));
   return fma_(f * f, q, low);
+}
+
+/* (log cosh r - r^2/2) / r^4 in g = r^2 <= 1/4; error 1.8e-9 of log cosh. */
+INLINE real log_cosh_tail_(real g) {
+  real q = R(-0x1.39f49ap-11);
+  q = fma_(q, g, R(0x1.1ad15ap-9));
+  q = fma_(q, g, R(-0x1.b9f0bep-8));
+  q = fma_(q, g, R(0x1.6c166cp-6));
+  return fma_(q, g, R(-0x1.555556p-4));
 }
 
 /* (sin(pi/2 f) / f - pi/2) / f^2 in g = f^2 <= 1/4; error 4.3e-9 of sin. */

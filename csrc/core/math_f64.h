@@ -17,7 +17,11 @@
 
 #define EXP_LOWEST R(-746.0)
 #define EXP_HIGHEST R(710.0)
+#define HALF_RANGE R(0x1p512)
+#define HALF_RANGE_BITS R(512.0)
+#define HALF_RANGE_LOG R(354.0)
 #define EXPM1_LOWEST R(-40.0)
+#define EXPM1_LOWEST_N R(-58.0)
 #define TINY R(0x1p-56)
 
 /* (e^r - 1 - r - r^2/2) / r^3 for |r| <= 0.3475; error 2.6e-17 of e^r - 1, 1.1e-17 of e^r. */
@@ -46,6 +50,20 @@ INLINE real log_tail_(real f, real low) {
   p = fma_(p, g, R(0x1.999999997567ap-2));
   p = fma_(p, g, R(0x1.55555555555bp-1));
   return fma_(s, fma_(p, g, half), low - half);
+}
+
+/* (log cosh r - r^2/2) / r^4 in g = r^2 <= 1/4; error 2.0e-18 of log cosh. */
+INLINE real log_cosh_tail_(real g) {
+  real q = R(0x1.79acce0c5cf54p-19);
+  q = fma_(q, g, R(-0x1.773efd6576315p-17));
+  q = fma_(q, g, R(0x1.1125b58b55359p-15));
+  q = fma_(q, g, R(-0x1.7d7ae9eca11e6p-14));
+  q = fma_(q, g, R(0x1.0d0a3a668727fp-12));
+  q = fma_(q, g, R(-0x1.833d933419967p-11));
+  q = fma_(q, g, R(0x1.1ea5d38519d9ep-9));
+  q = fma_(q, g, R(-0x1.ba1ba1b9e320ep-8));
+  q = fma_(q, g, R(0x1.6c16c16c16a61p-6));
+  return fma_(q, g, R(-0x1.5555555555555p-4));
 }
 
 /* (sin(pi/2 f) / f - pi/2) / f^2 in g = f^2 <= 1/4; error 3.9e-18 of sin. */

@@ -152,12 +152,12 @@ def units(value: Array, scale: Array | None, real: Real) -> Array:
     """One ULP of the type at every value, or at its scale where that is larger."""
     info = np.finfo(real)
     with np.errstate(all="ignore"):
-        size = np.abs(value).astype(np.float64)
+        size = np.abs(value).astype(np.longdouble)
         if scale is not None:
-            size = np.maximum(size, np.where(np.isfinite(scale), scale, 0).astype(np.float64))
-        exponent = np.clip(np.frexp(size)[1] - 1, info.minexp, info.maxexp - 1)
+            size = np.maximum(size, np.where(np.isfinite(scale), scale, 0).astype(np.longdouble))
+        exponent = np.maximum(np.frexp(size)[1] - 1, info.minexp)  # terms may lie beyond what the type can hold
         exponent = np.where(np.isinf(size), info.maxexp - 1, exponent)
-    return np.asarray(np.ldexp(1.0, exponent - info.nmant))
+    return np.asarray(np.ldexp(np.longdouble(1), exponent - info.nmant))
 
 
 def same_bits(results: Results, others: Results) -> bool:

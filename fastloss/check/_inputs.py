@@ -14,7 +14,7 @@ from fastloss.check._case import Real
 SEED = 20240229
 
 # Tried on every parameter of a loss; those it refuses are outside its domain. An integer for the sake of indices.
-NUMBERS: tuple[float, ...] = (1, 0.0, 0.1, 3.0)
+NUMBERS: tuple[float, ...] = (1, 0.0, 0.1, 3.0, False, True)
 
 # Parameters that say where classes are, not what the formula is.
 LAYOUT = ("axis",)
@@ -68,7 +68,19 @@ def random_values(domain: str, rng: np.random.Generator, n: int, real: Real) -> 
     if domain == "unit interval":
         soft, near = rng.uniform(size=n), np.exp2(-rng.uniform(0, 40, n))
         return np.asarray(np.choose(rng.integers(0, 4, n), [soft, near, 1 - near, rng.integers(0, 2, n)]).astype(real))
+    if domain in ("non-negative", "positive"):
+        smooth = rng.gamma(0.7, 4.0, n) + float(np.finfo(real).tiny)
+        counts = np.floor(smooth) if domain == "non-negative" else np.ceil(smooth)
+        return np.asarray(np.where(rng.uniform(size=n) < 0.5, smooth, counts).astype(real))
     return np.asarray((4 * rng.standard_normal(n)).astype(real))
+
+
+def domains(loss: Any, parameters: dict[str, Any]) -> tuple[str, str]:
+    """Where predictions and targets of a loss of single elements lie, at these parameters."""
+    signature = inspect.signature(loss.value_and_grad).parameters
+    names = [name for name in loss._parameter_names if name != loss._array_parameter]
+    found: tuple[str, str] = loss._domains(tuple(parameters.get(k, signature[k].default) for k in names))
+    return found
 
 
 def special_values(domain: str, real: Real, label: bool = False) -> Array:
@@ -77,7 +89,10 @@ def special_values(domain: str, real: Real, label: bool = False) -> Array:
         return np.array([-1, 1], real)
     if domain == "unit interval":
         return special_labels(real) if label else special_probabilities(real)
-    return special_numbers(real)
+    x = special_numbers(real)
+    if domain == "any":
+        return x
+    return x[inside(x, domain) & ~(np.isinf(x) & label)]  # two infinities may have any difference
 
 
 def neighbours(x: Array, steps: int = 2) -> Array:
@@ -94,6 +109,8 @@ def inside(x: Array, domain: str) -> Array:
     """Which elements a prediction or target of this domain may have."""
     if domain == "sign":
         return np.asarray(np.abs(x) == 1)
+    if domain in ("non-negative", "positive"):
+        return ~(x < 0 if domain == "non-negative" else x <= 0)
     return ~((x < 0) | (x > 1)) if domain == "unit interval" else np.ones(x.shape, bool)
 
 
@@ -144,7 +161,7 @@ def kinks(parameters: dict[str, Any]) -> list[float]:
 def pointwise_inputs(loss: Any, parameters: dict[str, Any], real: Real, n: int) -> Iterator[tuple[str, Array, Array]]:
     """Named predictions and targets for a loss of single elements, in two dimensions."""
     rng = generator(1, n)
-    x_domain, t_domain = loss._domains
+    x_domain, t_domain = domains(loss, parameters)
 
     def shaped(x: Array, t: Array) -> tuple[Array, Array]:
         with np.errstate(all="ignore"):
@@ -159,6 +176,8 @@ def pointwise_inputs(loss: Any, parameters: dict[str, Any], real: Real, n: int) 
     scattered = log_uniform(rng, n, real)
     if x_domain == "unit interval":
         scattered = np.minimum(np.abs(scattered), real.type(1))
+    if x_domain == "non-negative":
+        scattered = np.abs(scattered)
     yield "all magnitudes", *shaped(scattered, random_values(t_domain, rng, n, real))
     special = np.meshgrid(special_values(x_domain, real), special_values(t_domain, real, label=True))
     yield "extreme", *shaped(*(np.append(a.ravel(), a.ravel()[:7]) for a in special))

@@ -15,7 +15,20 @@ from .binary import (
 )
 from .metric import margin_ranking_loss
 from .multiclass import cross_entropy
-from .regression import half_mse_loss, huber_loss, l1_loss, mae_loss, mse_loss, smooth_l1_loss
+from .regression import (
+    gamma_nll_loss,
+    half_mse_loss,
+    huber_loss,
+    l1_loss,
+    log_cosh_loss,
+    mae_loss,
+    mse_loss,
+    poisson_nll_loss,
+    pseudo_huber_loss,
+    quantile_loss,
+    smooth_l1_loss,
+    tweedie_loss,
+)
 
 __all__ = [
     "Evaluation",
@@ -24,10 +37,12 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "gamma_nll_loss",
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
     "l1_loss",
+    "log_cosh_loss",
     "log_loss",
     "log_sigmoid",
     "log_softmax",
@@ -35,9 +50,13 @@ __all__ = [
     "mae_loss",
     "margin_ranking_loss",
     "mse_loss",
+    "poisson_nll_loss",
+    "pseudo_huber_loss",
+    "quantile_loss",
     "sigmoid",
     "smooth_l1_loss",
     "softmax",
     "softplus",
     "squared_hinge_loss",
+    "tweedie_loss",
 ]

@@ -49,6 +49,7 @@ class Case:
     kinks: Callable[[Parameters], tuple[float, ...]] = lambda p: (0.0,)
     extremes: tuple[Extreme, ...] = ()
     worked: tuple[Worked, ...] = ()
+    fit: Callable[[Parameters, Array], Array] = lambda p, x: x  # predictions into the domain that parameters leave them
     ordinary: tuple[float, float] = (-100.0, 100.0)  # predictions whose results are far from overflow
     kind: str = "pointwise"
     has_hessian: bool = True
@@ -60,7 +61,8 @@ class Case:
         self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, parameters: Parameters | None = None
     ) -> tuple[Array, Array]:
         """Prediction and target for a prediction of this shape (row losses: class axis last)."""
-        return self.inputs(rng, shape, np.dtype(dtype), self.kinks(parameters or {}))
+        x, t = self.inputs(rng, shape, np.dtype(dtype), self.kinks(parameters or {}))
+        return self.fit(parameters or {}, x), t
 
     def tamed(self, prediction: Array) -> Array:
         """The prediction brought into the ordinary range."""

@@ -1,0 +1,12 @@
+/* Gamma negative log-likelihood of t > 0 with mean e^x (constants dropped): x + t e^-x; gradient 1 - t e^-x, Hessian t e^-x.
+ *
+ * The product is right also where e^-x alone under- or overflows. Value and gradient may cancel: two roundings of the
+ * larger term.
+ */
+INLINE void gamma_nll_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
+  real product = exp_times_(-x, t);
+  (void)aux;
+  *value = LIMITS(p) && product > REAL_MAX ? product : x + product; /* at x = -inf the exponential wins */
+  *grad = R(1.0) - product;
+  *hess = product;
+}
