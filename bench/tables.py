@@ -176,6 +176,8 @@ def report(results: Results) -> str:
     missed = [f for f in found if not (f.met and f.share_met)]
     if missed:
         parts += ["## What is missed, and why", missed_text(missed, results)]
+    if results.why:
+        parts += ["## New outputs", why.about_new_outputs(results.why)]
     if results.sizes:
         parts += ["## Cost against size", sizes_text(results)]
     if results.small:

@@ -6,6 +6,7 @@ call costs that has nothing to do, and how far from exact the activations of fas
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import Any
@@ -24,7 +25,12 @@ FEW_CLASSES = (2, 4, 8, 16)
 
 
 def measure(rounds: int) -> Figures:
-    return {"few": few_classes(rounds), "calls": idle_calls(rounds), "ulps": activation_ulps()}
+    return {
+        "few": few_classes(rounds),
+        "calls": idle_calls(rounds),
+        "ulps": activation_ulps(),
+        "new": new_array(rounds),
+    }
 
 
 def few_classes(rounds: int) -> dict[str, float]:
@@ -71,6 +77,31 @@ def activation_ulps() -> dict[str, dict[str, float]]:
             got = np.asarray(call.result(call.run())[1], np.float64).reshape(exact.shape)
             found[name][call.library] = float(np.max(np.abs(got - exact) / unit))
     return found
+
+
+def new_array(rounds: int) -> dict[str, float]:
+    """Seconds of filling 64 MiB that are there, and 64 MiB that are new, on one thread; page faults of the latter."""
+    given = np.ones(2**24, "float32")
+
+    def new() -> None:
+        np.empty(2**24, "float32").fill(1)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    new()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    found = medians([Call("given", lambda: given.fill(1)), Call("new", new)], rounds)
+    return {**found, "faults": float(faults)}
+
+
+def about_new_outputs(figures: Figures) -> str:
+    """Why large new outputs are dear."""
+    new = figures["new"]
+    return (
+        f"Of new outputs, the system's clearing of their pages is what costs: 64 MiB are filled in "
+        f"{new['given'] * 1e3:.1f} ms where they are there, in {new['new'] * 1e3:.1f} ms where they are new "
+        f"({new['faults']:.0f} page faults: NumPy asks for huge pages). No kernel can save that; giving `grad_out` "
+        "does, and so does any array of the last step that is used again."
+    )
 
 
 def _few(f: Found, w: Figures) -> str:
