@@ -27,6 +27,12 @@ const char *const fl_unary_names[] = {
 #undef UNARY
     NULL};
 
+const char *const fl_pairs_names[] = {
+#define PAIR_LOSS(name, arrays) #name,
+#include "pairs.def"
+#undef PAIR_LOSS
+    NULL};
+
 const double fl_one = 1.0; /* see add_on_multiplier() */
 
 enum { BASELINE, AVX2, AVX512, NEON, ISA_COUNT };

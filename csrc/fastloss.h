@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pairs/pair_kernels.h"
 #include "privacy/privacy_kernels.h"
 #include "rows/xent_options.h"
 
@@ -26,6 +27,13 @@ enum {
 #include "unary.def"
 #undef UNARY
   FL_UNARY_COUNT
+};
+
+enum {
+#define PAIR_LOSS(name, arrays) FL_##name,
+#include "pairs.def"
+#undef PAIR_LOSS
+  FL_PAIRS_COUNT
 };
 
 /* Elements of a block of a pointwise loss: 8 KB of float32, so that a block of every array
@@ -73,12 +81,15 @@ typedef struct fl_kernels {
   void (*fill)(fl_size n, double x, void *value);
 
   fl_row_kernels rows;
+  fl_pair_rows *pairs[FL_PAIRS_COUNT];
+  fl_pair_kernels pair;
   fl_privacy_kernels privacy;
 } fl_kernels;
 
 /* Names in the order of the enums, NULL-terminated. */
 extern const char *const fl_pointwise_names[];
 extern const char *const fl_unary_names[];
+extern const char *const fl_pairs_names[];
 
 /* Instruction sets, best last; fl_isa_name(i) is NULL past the end. Compiled in and supported by
  * this CPU (and its operating system: XGETBV) are separate questions. */

@@ -14,6 +14,8 @@
 
 #include "rows/kernels.h"
 
+#include "pairs/kernels.h"
+
 #include "privacy/kernels.h"
 
 /* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. */
@@ -101,5 +103,11 @@ const fl_kernels FASTLOSS_TABLE = {
     .weigh = weigh_block,
     .fill = fill_block,
     .rows = ROW_KERNELS,
+    .pairs = {
+#define PAIR_LOSS(name, arrays) name##_rows,
+#include "pairs.def"
+#undef PAIR_LOSS
+    },
+    .pair = PAIR_KERNELS,
     .privacy = PRIVACY_KERNELS,
 };

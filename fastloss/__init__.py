@@ -21,7 +21,13 @@ from fastloss.binary import (
     log_loss,
     squared_hinge_loss,
 )
-from fastloss.metric import margin_ranking_loss
+from fastloss.metric import (
+    center_loss,
+    contrastive_loss,
+    cosine_embedding_loss,
+    margin_ranking_loss,
+    triplet_margin_loss,
+)
 from fastloss.multiclass import cross_entropy
 from fastloss.regression import (
     gamma_nll_loss,
@@ -37,6 +43,7 @@ from fastloss.regression import (
     smooth_l1_loss,
     tweedie_loss,
 )
+from fastloss.segmentation import dice_loss
 
 __all__ = [
     "MismatchError",
@@ -44,7 +51,11 @@ __all__ = [
     "backend",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "center_loss",
+    "contrastive_loss",
+    "cosine_embedding_loss",
     "cross_entropy",
+    "dice_loss",
     "gamma_nll_loss",
     "get_backend",
     "get_num_threads",
@@ -74,5 +85,6 @@ __all__ = [
     "softmax",
     "softplus",
     "squared_hinge_loss",
+    "triplet_margin_loss",
     "tweedie_loss",
 ]

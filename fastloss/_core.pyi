@@ -65,6 +65,41 @@ def quick_cross_entropy(
     want: int, x: object, target: object, parameters: tuple[Any, ...], plain: tuple[Any, ...], mean: bool, grad: object
 ) -> Any: ...
 def softmax_rows(which: int, logits: Array, out: Array | None, values: Array | None) -> None: ...
+def pair_rows(
+    index: int,
+    arrays: Sequence[Array],
+    centers: Array | None,
+    label: Array | None,
+    parameters: tuple[float, ...],
+    work: float,
+    scale: float,
+    weight: Array | None,
+    upstream: Array | None,
+    unreduced: Array | None,
+    gradients: Sequence[Array | None],
+) -> float: ...
+def center_gradients(
+    x: Array,
+    centers: Array,
+    label: Array,
+    scale: float,
+    weight: Array | None,
+    upstream: Array | None,
+    gradient: Array,
+) -> None: ...
+def dice(
+    x: Array,
+    target: Array,
+    rows: int,
+    squared: bool,
+    smooth: float,
+    scale: float,
+    weight: Array | None,
+    upstream: Array | None,
+    unreduced: Array | None,
+    gradient: Array | None,
+) -> float: ...
+def names_of_pairs() -> dict[str, int]: ...
 def set_process_threads(n: int) -> None: ...
 def enter_threads(n: int) -> Token[int | None]: ...
 def exit_threads(token: Token[int | None]) -> None: ...

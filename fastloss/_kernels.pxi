@@ -27,6 +27,23 @@ cdef extern from "fastloss.h" nogil:
         void (*softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
         void (*log_softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil
         void (*logsumexp)(fl_size, fl_size, fl_rows, double *, void *) noexcept nogil
+    ctypedef struct fl_pairs:
+        fl_size columns
+        double *parameter
+    ctypedef void fl_pair_rows(const fl_pairs *, fl_size, const void *const *, const double *, const unsigned char *,
+                               const double *, double *, void *const *) noexcept nogil
+    ctypedef struct fl_overlap:
+        double apart_hi
+        double apart_lo
+        double size_hi
+        double size_lo
+    ctypedef struct fl_pair_kernels:
+        void (*center_add)(fl_size, const void *, const void *, double, double *, double *) noexcept nogil
+        void (*center_finish)(fl_size, const double *, const double *, void *) noexcept nogil
+        void (*dice_sums)(fl_size, const void *, const void *, int, fl_overlap *) noexcept nogil
+        double (*dice_value)(const fl_overlap *, double) noexcept nogil
+        void (*dice_gradient)(fl_size, const void *, const void *, int, const fl_overlap *, double, double,
+                              void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
     ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const void *, const double *, double, void *,
@@ -46,9 +63,13 @@ cdef extern from "fastloss.h" nogil:
         void (*weigh)(fl_size, const void *, const void *, void *, void *, void *) noexcept nogil
         void (*fill)(fl_size, double, void *) noexcept nogil
         fl_row_kernels rows
+        fl_pair_rows **pairs
+        fl_pair_kernels pair
     enum:
         FL_BLOCK
         FL_ROW_CHUNK
+        FL_PAIR_ARRAYS
+        FL_PAIR_PARAMETERS
         FL_PARAMETERS
         FL_F32
         FL_F64
@@ -68,6 +89,7 @@ cdef extern from "fastloss.h" nogil:
         FL_POSITIVE
     const char **fl_pointwise_names
     const char **fl_unary_names
+    const char **fl_pairs_names
     const char *fl_isa_name(int)
     int fl_isa_compiled(int)
     int fl_isa_supported(int)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,31 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _core
 from fastloss._arguments import Array
-from fastloss._several import Problem, Run
+from fastloss._several import Problem, Run, total_weight
 
 # The kernel of scores that are ranked: pointwise, the second score in the place of pos_weight.
 RANKING = _core.PointwiseKernel("margin_ranking_loss", (None, 0.0), tuple, "any", "sign", True, 0.4)
+
+KERNELS = _core.names_of_pairs()
+
+# Nanoseconds an element of one array, value and gradients, on one thread: where a second one begins to pay.
+WORK = {"contrastive_loss": 0.6, "triplet_margin_loss": 1.0, "cosine_embedding_loss": 1.0, "center_loss": 0.5}
+WORK_OF_OTHER_NORMS = 20.0
+
+
+def zero_or_one(value: object, name: str) -> int:
+    """0 or 1."""
+    x = arguments.number(value, name, 0.0, 1.0)
+    if x not in (0.0, 1.0):
+        raise ValueError(f"{name} = {value!r} is out of range; expected 0 or 1")
+    return int(x)
+
+
+def norm_order(value: object, name: str) -> float:
+    """The p of a p-norm: at least 1, infinity too."""
+    if isinstance(value, float) and value == math.inf:
+        return value
+    return arguments.number(value, name, 1.0, math.inf)
 
 
 def bad_label(target: Array, bad: Array, expected: str) -> ValueError:
@@ -20,6 +43,137 @@ def bad_label(target: Array, bad: Array, expected: str) -> ValueError:
     flat = int(np.argmax(bad))
     value = target.reshape(-1)[flat]
     return ValueError(f"target{arguments.element(target, flat)} = {value} is out of range; expected {expected}")
+
+
+def _leading(first: Array, name: str, others: Sequence[tuple[Array, str]] = ()) -> tuple[int, ...]:
+    """The shape without D, once all embeddings have one shape."""
+    if first.ndim == 0:
+        raise ValueError(f"{name} has shape (); expected embeddings of shape (..., D)")
+    for array, other in others:
+        arguments.same_shape(array, other, first, name)
+    return first.shape[:-1]
+
+
+def _same_rows(target: Array, shape: tuple[int, ...], name: str) -> None:
+    if target.shape != shape:
+        raise ValueError(f"target has shape {target.shape} but {name} has shape (*{shape}, D); expected one label for "
+                         f"each row: shape {shape}")  # fmt: skip
+
+
+def _contiguous(array: Array, real: np.dtype[Any], rows: int) -> Array:
+    """The embeddings as rows of the computing type: as they lie, or the one copy of them."""
+    with np.errstate(over="ignore"):
+        return np.require(array, real, ["C", "A"]).reshape(rows, array.shape[-1])
+
+
+def _flat(values: Array | None) -> Array | None:
+    return None if values is None else values.reshape(-1)
+
+
+def _rows(
+    name: str,
+    shape: tuple[int, ...],
+    real: np.dtype[Any],
+    embeddings: Sequence[Array],
+    parameters: tuple[float, ...],
+    label: Array | None = None,
+    work: float | None = None,
+) -> Problem:
+    """The problem of a loss whose rows are made of one row of each array."""
+    rows = math.prod(shape)
+    arrays = [_contiguous(a, real, rows) for a in embeddings]
+
+    def run(call: Run) -> tuple[float]:
+        gradients = [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, real) for g in call.gradients]
+        total = _core.pair_rows(
+            KERNELS[name], arrays, None, label, parameters, work or WORK[name], call.scale, _flat(call.weight),
+            _flat(call.upstream), _flat(call.unreduced), [g.reshape(a.shape) for g, a in zip(gradients, arrays)],
+        )  # fmt: skip
+        _take_home(gradients, call.gradients)
+        return (total,)
+
+    return Problem(shape, run)
+
+
+def _take_home(computed: Sequence[Array], gradients: Sequence[Array]) -> None:
+    for source, to in zip(computed, gradients, strict=True):
+        if source is not to:
+            to[...] = source
+
+
+def contrastive(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
+    """contrastive_loss."""
+    x1, x2, target = arrays
+    shape = _leading(x1, "x1", [(x2, "x2")])
+    _same_rows(target, shape, "x1")
+    bad = (target != 0) & (target != 1)
+    if bad.any():
+        raise bad_label(target, bad, "0 or 1")
+    similar = (target == parameters["similar_label"]).astype(np.float64).reshape(-1)
+    return _rows("contrastive_loss", shape, real, [x1, x2], (parameters["margin"], 0.5 if parameters["half"] else 1.0),
+                 similar)  # fmt: skip
+
+
+def triplet(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
+    """triplet_margin_loss."""
+    anchor, positive, negative = arrays
+    shape = _leading(anchor, "anchor", [(positive, "positive"), (negative, "negative")])
+    order = float(real.type(parameters["p"]))
+    numbers = (parameters["margin"], order, float(parameters["squared"]), float(parameters["swap"]))
+    work = None if order in (1.0, 2.0, math.inf) else WORK_OF_OTHER_NORMS
+    return _rows("triplet_margin_loss", shape, real, arrays, numbers, work=work)
+
+
+def rows_of_anchor(anchor: object, sample_weight: object) -> float:
+    """The sum of the weights over the leading axes."""
+    return total_weight(_leading(arguments.as_array(anchor, "anchor"), "anchor"), sample_weight)
+
+
+def cosine(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
+    """cosine_embedding_loss."""
+    x1, x2, target = arrays
+    shape = _leading(x1, "x1", [(x2, "x2")])
+    _same_rows(target, shape, "x1")
+    bad = (target != 1) & (target != -1)
+    if bad.any():
+        raise bad_label(target, bad, "-1 or +1")
+    label = target.astype(np.float64).reshape(-1)
+    return _rows("cosine_embedding_loss", shape, real, [x1, x2], (parameters["margin"],), label)
+
+
+def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
+    """center_loss."""
+    embeddings, centers, target = arrays
+    shape = _leading(embeddings, "embeddings")
+    columns = embeddings.shape[-1]
+    if centers.ndim != 2 or centers.shape[1] != columns:
+        raise ValueError(f"centers has shape {centers.shape} but embeddings has shape {embeddings.shape}; expected "
+                         f"one row for each class: shape (C, {columns})")  # fmt: skip
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {target.dtype}; expected class indices of an integer type")
+    _same_rows(target, shape, "embeddings")
+    classes = centers.shape[0]
+    bad, _ = _core.check_labels(target.reshape(-1, 1), classes, None, None, None)
+    if bad >= 0:
+        where, value = arguments.element(target, bad), target.reshape(-1)[bad]
+        raise ValueError(f"target{where} = {value} is outside [0, {classes})")
+    rows, label = math.prod(shape), target.astype(np.int64).reshape(-1)
+    x, c = _contiguous(embeddings, real, rows), _contiguous(centers, real, classes)
+
+    def run(call: Run) -> tuple[float]:
+        weight, upstream = _flat(call.weight), _flat(call.upstream)
+        gradients = [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, real) for g in call.gradients]
+        flat: list[Array | None] = []
+        if gradients:
+            # The centers first: the embeddings' gradient may be written over the embeddings.
+            _core.center_gradients(x, c, label, call.scale, weight, upstream, gradients[1])
+            flat = [gradients[0].reshape(x.shape), None]
+        total = _core.pair_rows(KERNELS["center_loss"], [x, c], label, None, (), WORK["center_loss"], call.scale, weight,
+                                upstream, _flat(call.unreduced), flat)  # fmt: skip
+        _take_home(gradients, call.gradients)
+        return (total,)
+
+    return Problem(shape, run)
 
 
 def ranking(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:

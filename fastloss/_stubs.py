@@ -14,7 +14,7 @@ from typing import Any
 
 from fastloss._loss import ENTRY_POINTS, Loss
 
-MODULES = ("binary", "metric", "multiclass", "regression")
+MODULES = ("binary", "metric", "multiclass", "regression", "segmentation")
 
 _TYPES = {
     "sample_weight": "ArrayLike | None",
@@ -69,7 +69,13 @@ def _methods(loss: Loss) -> list[str]:
             parts = ["self", *arrays, "/", "*", *own, reduction, f"**common: Unpack[{_common(loss)[want]}]"]
             lines += ["    @overload", *_signature(entry, parts, _results(loss)[want].format(value))]
     first, *parameters = inspect.signature(loss.denominator).parameters
-    parts = ["self", f"{first}: ArrayLike", "/", "*", *(f"{p}: {_TYPES[p]} = ..." for p in parameters)]
+    parts = [
+        "self",
+        f"{first}: ArrayLike",
+        "/",
+        "*",
+        *(f"{p}: {loss.declared.get(p, _TYPES[p])} = ..." for p in parameters),
+    ]
     return [*lines, *_signature("denominator", parts, "float")]
 
 

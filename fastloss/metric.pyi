@@ -7,6 +7,186 @@ from fastloss._loss import Loss, SeveralGradKeywords, ValueKeywords
 
 Array = NDArray[Any]
 
+class _contrastive_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float, tuple[Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[Array, tuple[Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        x1: ArrayLike,
+        x2: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        similar_label: int = ...,
+        half: bool = ...,
+        reduction: str,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float | Array, tuple[Array, Array]]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _triplet_margin_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float, tuple[Array, Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: Literal["none"],
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[Array, tuple[Array, Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        anchor: ArrayLike,
+        positive: ArrayLike,
+        negative: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        squared: bool = ...,
+        p: float = ...,
+        swap: bool = ...,
+        reduction: str,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float | Array, tuple[Array, Array, Array]]: ...
+    def denominator(self, anchor: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
 class _margin_ranking_loss(Loss):
     @overload
     def __call__(
@@ -82,4 +262,77 @@ class _margin_ranking_loss(Loss):
     ) -> tuple[float | Array, tuple[Array, Array]]: ...
     def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
 
+class _center_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float, tuple[Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: Literal["none"],
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[Array, tuple[Array, Array]]: ...
+    @overload
+    def value_and_grad(
+        self,
+        embeddings: ArrayLike,
+        centers: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        reduction: str,
+        **common: Unpack[SeveralGradKeywords],
+    ) -> tuple[float | Array, tuple[Array, Array]]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+contrastive_loss: _contrastive_loss
+triplet_margin_loss: _triplet_margin_loss
 margin_ranking_loss: _margin_ranking_loss
+cosine_embedding_loss: _margin_ranking_loss
+center_loss: _center_loss

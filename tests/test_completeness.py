@@ -94,7 +94,7 @@ def test_losses_of_several_arrays(case):
     assert case.parameters[0] == {}
     assert case.corners
     tried = {parameter for setting in case.parameters for parameter in setting}
-    assert tried == set(loss._parameter_names) - {"axis", "ignore_index"}, "a parameter is never tried"
+    assert tried - {"axis"} == set(loss._parameter_names) - {"axis", "ignore_index"}, "a parameter is never tried"
 
 
 def test_activations():

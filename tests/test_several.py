@@ -124,7 +124,7 @@ def test_worked_numbers(case, worked):
 @SETTING
 def test_weights_reductions_upstream(case, parameters, dtype, rng):
     """Every combination against the reference; given outputs come back; fused or not, the same bits."""
-    shape = case.shapes[2]
+    shape = case.shapes[1]
     arrays = case.arrays(rng, shape, dtype, parameters)
     loss = getattr(fl, case.name)
     weight = weights_of(case, arrays, parameters, rng, dtype)
@@ -289,7 +289,8 @@ def test_half_precision_is_computed_in_float32(case, half, rng):
     wide = call(case, [a.astype("f4") if a.dtype == half else a for a in arrays], reduction="none")
     results = call(case, arrays, reduction="none")
     for got, want in zip(flat(results), flat(wide), strict=True):
-        assert same_bits(got, want.astype(half) if isinstance(want, np.ndarray) else want)
+        with np.errstate(over="ignore"):
+            assert same_bits(got, want.astype(half) if isinstance(want, np.ndarray) else want)
     own = arrays[0].copy()
     several = len(getattr(fl, case.name).gradients) > 1
     places = (own, *[None] * (len(getattr(fl, case.name).gradients) - 1)) if several else own

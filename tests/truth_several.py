@@ -22,8 +22,65 @@ def margin_ranking(x1: Any, x2: Any, target: Any, margin: Scalar = 0) -> list[Sc
     return [max(mp.mpf(0), margin - t * (a - b)) for a, b, t in pairs]
 
 
+def norm(r: Sequence[Scalar], p: Scalar = 2) -> Scalar:
+    if p == mp.inf:
+        return max(abs(v) for v in r)
+    return sum(abs(v) ** p for v in r) ** (1 / mp.mpf(p))
+
+
+def minus(x: Sequence[Scalar], y: Sequence[Scalar]) -> list[Scalar]:
+    return [a - b for a, b in zip(x, y, strict=True)]
+
+
+def contrastive(
+    x1: Rows, x2: Rows, target: Any, margin: Scalar = 1, similar_label: int = 1, half: bool = True
+) -> list[Scalar]:
+    distances = [norm(minus(a, b)) for a, b in zip(x1, x2, strict=True)]
+    factor = mp.mpf(1) / (2 if half else 1)
+    return [
+        factor * (d**2 if t == similar_label else max(mp.mpf(0), margin - d) ** 2)
+        for d, t in zip(distances, target, strict=True)
+    ]
+
+
+def triplet(
+    anchor: Rows, positive: Rows, negative: Rows, margin: Scalar = 1, squared: bool = False, p: Scalar = 2,
+    swap: bool = False,
+) -> list[Scalar]:  # fmt: skip
+    losses = []
+    for a, b, c in zip(anchor, positive, negative, strict=True):
+        far = min(norm(minus(a, c), p), norm(minus(b, c), p)) if swap else norm(minus(a, c), p)
+        power = 2 if squared else 1
+        losses.append(max(mp.mpf(0), norm(minus(a, b), p) ** power - far**power + margin))
+    return losses
+
+
+def cosine(x1: Rows, x2: Rows, target: Any, margin: Scalar = 0) -> list[Scalar]:
+    losses = []
+    for a, b, t in zip(x1, x2, target, strict=True):
+        c = sum(u * v for u, v in zip(a, b, strict=True)) / (norm(a) * norm(b))
+        losses.append(1 - c if t == 1 else max(mp.mpf(0), c - margin))
+    return losses
+
+
+def center(embeddings: Rows, centers: Rows, target: Any) -> list[Scalar]:
+    return [norm(minus(e, centers[int(t)])) ** 2 / 2 for e, t in zip(embeddings, target, strict=True)]
+
+
+def dice(prediction: Any, target: Any, squared: bool = True, smooth: Scalar = 0, axis: Any = None) -> list[Scalar]:
+    p, g = np.asarray(prediction, object), np.asarray(target, object)
+    axes = None if axis is None else tuple(axis) if isinstance(axis, list) else axis
+    below = np.sum(p**2 + g**2 if squared else p + g, axis=axes)
+    return list(np.ravel(1 - (2 * np.sum(p * g, axis=axes) + smooth) / (below + smooth)))
+
+
 VALUES: dict[str, Callable[..., list[Scalar]]] = {
+    "center_loss": center,
+    "contrastive_loss": contrastive,
+    "cosine_embedding_loss": cosine,
+    "dice_loss": dice,
     "margin_ranking_loss": margin_ranking,
+    "triplet_margin_loss": triplet,
 }
 
 

@@ -31,4 +31,8 @@ WORKED_NUMBERS: list[Worked] = [
 ]
 
 # The same of losses of several arrays.
-WORKED_SEVERAL: list[tuple[str, tuple[Any, ...], dict[str, Any], float]] = []
+PAIRS_002 = ([[0.2, 0.3]] * 3, [[0.4, 0.5]] * 3, [1, 0, 1])
+WORKED_SEVERAL: list[tuple[str, tuple[Any, ...], dict[str, Any], float]] = [
+    ("contrastive_loss", PAIRS_002, {"half": False}, 0.22477152501692066),
+    ("contrastive_loss", PAIRS_002, {}, 0.11238576250846033),
+]

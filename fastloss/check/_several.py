@@ -71,8 +71,48 @@ def _ranked_scores(rng: np.random.Generator, rows: int, columns: int, real: Real
     return x, y, _signs(rng, (rows, columns), real)
 
 
+def _labelled_pairs(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    x = embeddings(rng, rows, columns, real)
+    return x, beside(rng, x), rng.integers(0, 2, rows)
+
+
+def _signed_pairs(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    x = embeddings(rng, rows, columns, real)
+    return x, beside(rng, x), _signs(rng, (rows,), real)
+
+
+def _triplets(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    """Distances that are far from equal: where their difference is the margin by rounding alone, gradients jump."""
+    x = embeddings(rng, rows, columns, real)
+    with np.errstate(all="ignore"):
+        scale = real.type(1.5) * rng.choice(np.array([0.0, 0.5, 1.0, 3.0], real), (rows, 1))
+        positive = x + np.nan_to_num(scale * embeddings(rng, rows, columns, real), nan=0.5, posinf=1, neginf=-1)
+    return x, np.where(np.isfinite(positive), positive, x), embeddings(rng, rows, columns, real)
+
+
+def _classes(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    x = embeddings(rng, rows, columns, real)
+    centers = np.clip(np.nan_to_num(embeddings(rng, 7, columns, real)), -9, 9)
+    return np.where(np.abs(x) > 1e15, real.type(3), x), centers, rng.integers(0, 6, rows)
+
+
+def _masks(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    p = rng.uniform(size=(rows, columns))
+    kind = np.arange(rows) % 5
+    g = (rng.uniform(size=p.shape) < 0.3).astype(float)
+    p[kind == 1] = g[kind == 1] * (1 - 1e-4 * p[kind == 1])
+    p[kind == 2] = 0
+    g[kind % 4 == 2] *= rng.integers(0, 2)
+    return p.astype(real), g.astype(real)
+
+
 ARRAYS: dict[str, Callable[[np.random.Generator, int, int, Real], Arrays]] = {
+    "center_loss": _classes,
+    "contrastive_loss": _labelled_pairs,
+    "cosine_embedding_loss": _signed_pairs,
+    "dice_loss": _masks,
     "margin_ranking_loss": _ranked_scores,
+    "triplet_margin_loss": _triplets,
 }
 
 

@@ -6,14 +6,8 @@ kernels. Differentially private functions have theirs in ``fastloss.reference.pr
 
 from ._reduce import Evaluation, ReferenceLoss, Terms
 from .activations import log_sigmoid, log_softmax, logsumexp, sigmoid, softmax, softplus
-from .binary import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    hinge_loss,
-    log_loss,
-    squared_hinge_loss,
-)
-from .metric import margin_ranking_loss
+from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, hinge_loss, log_loss, squared_hinge_loss
+from .metric import center_loss, contrastive_loss, cosine_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .multiclass import cross_entropy
 from .regression import (
     gamma_nll_loss,
@@ -29,6 +23,7 @@ from .regression import (
     smooth_l1_loss,
     tweedie_loss,
 )
+from .segmentation import dice_loss
 
 __all__ = [
     "Evaluation",
@@ -36,7 +31,11 @@ __all__ = [
     "Terms",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "center_loss",
+    "contrastive_loss",
+    "cosine_embedding_loss",
     "cross_entropy",
+    "dice_loss",
     "gamma_nll_loss",
     "half_mse_loss",
     "hinge_loss",
@@ -58,5 +57,6 @@ __all__ = [
     "softmax",
     "softplus",
     "squared_hinge_loss",
+    "triplet_margin_loss",
     "tweedie_loss",
 ]

@@ -1,0 +1,46 @@
+/* The kernels of losses of rows of embeddings, and of overlaps, as the drivers call them: plain C types, no `real`. */
+#ifndef FASTLOSS_PAIR_KERNELS_H
+#define FASTLOSS_PAIR_KERNELS_H
+
+#include <stddef.h>
+
+typedef ptrdiff_t fl_size;
+
+/* Most rows that one loss is made of, and most of its scalar parameters. */
+#define FL_PAIR_ARRAYS 3
+#define FL_PAIR_PARAMETERS 4
+
+/* What all rows of a call share. The parameters' meaning is each body's own. */
+typedef struct fl_pairs {
+  fl_size columns;
+  double parameter[FL_PAIR_PARAMETERS];
+} fl_pairs;
+
+/* Some rows: row i of array k begins at (real *)x[k] + i * columns. label, skip: one for every row (label may be NULL
+ * where the loss has none). value[i] = the loss, grad[k] its gradients times factor[i]; grad[0] is NULL where none are
+ * wanted, and may be x[0]. A row with skip is not looked at: its value and gradients are 0. The bits of a row's results
+ * depend on that row alone. */
+typedef void fl_pair_rows(const fl_pairs *options, fl_size rows, const void *const *x, const double *label,
+                          const unsigned char *skip, const double *factor, double *value, void *const *grad);
+
+/* Sums of a part of the elements that an overlap is taken of, as pairs (hi, lo): what only one of the two has, and what
+ * they have together. */
+typedef struct fl_overlap {
+  double apart_hi, apart_lo, size_hi, size_lo;
+} fl_overlap;
+
+typedef struct fl_pair_kernels {
+  /* (hi, lo)[j] += factor * (center[j] - x[j]), n columns */
+  void (*center_add)(fl_size n, const void *x, const void *center, double factor, double *hi, double *lo);
+  /* out[j] = hi[j] + lo[j], rounded */
+  void (*center_finish)(fl_size n, const double *hi, const double *lo, void *out);
+  /* A block of n <= FL_BLOCK elements of a prediction and a target. */
+  void (*dice_sums)(fl_size n, const void *x, const void *target, int squared, fl_overlap *sums);
+  /* The loss of an overlap. */
+  double (*dice_value)(const fl_overlap *sums, double smooth);
+  /* grad[j] = factor times the gradient; grad may be x. */
+  void (*dice_gradient)(fl_size n, const void *x, const void *target, int squared, const fl_overlap *sums,
+                        double smooth, double factor, void *grad);
+} fl_pair_kernels;
+
+#endif

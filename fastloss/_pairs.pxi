@@ -1,0 +1,325 @@
+# Losses of rows of embeddings, the sums that are the centers' gradients, and overlaps. Included in _core.pyx.
+
+# Elements of an array in one block of rows: enough work for one piece, few enough to stay in the cache.
+cdef enum:
+    PAIR_BLOCK = 8192
+
+
+cdef struct Pairs:
+    fl_pairs options
+    fl_pair_rows *body
+    int arrays
+    Py_ssize_t rows, block  # rows of a block; the last may have fewer
+    Py_ssize_t itemsize
+    const char *x[FL_PAIR_ARRAYS]
+    char *grad[FL_PAIR_ARRAYS]  # NULL where it is not wanted
+    const int64_t *centers      # numbers of the rows of the last array, which are then copied together; or NULL
+    const double *label         # one number for every row each, or NULL
+    const double *weight
+    const double *upstream
+    double *unreduced
+    double scale
+
+
+cdef void pairs_block(const Pairs *job, Py_ssize_t piece, char *scratch, double *slot) noexcept nogil:
+    cdef Py_ssize_t first = piece * job.block
+    cdef Py_ssize_t n = min(job.block, job.rows - first)
+    cdef Py_ssize_t row_bytes = job.options.columns * job.itemsize
+    cdef double *factor = <double *>scratch
+    cdef double *value = factor + job.block
+    cdef unsigned char *skip = <unsigned char *>(value + job.block)
+    cdef char *gathered = scratch + 3 * job.block * sizeof(double)
+    cdef const double *label = job.label
+    cdef const void *x[FL_PAIR_ARRAYS]
+    cdef void *grad[FL_PAIR_ARRAYS]
+    cdef double weight
+    cdef Py_ssize_t i
+    cdef int k
+    for k in range(job.arrays):
+        x[k] = job.x[k] + first * row_bytes
+        grad[k] = NULL if job.grad[k] == NULL else job.grad[k] + first * row_bytes
+    if job.centers != NULL:
+        for i in range(n):
+            memcpy(gathered + i * row_bytes, job.x[job.arrays - 1] + job.centers[first + i] * row_bytes, row_bytes)
+        x[job.arrays - 1] = gathered
+    for i in range(n):
+        weight = 1.0 if job.weight == NULL else job.weight[first + i]
+        skip[i] = weight == 0
+        factor[i] = job.scale * weight * (1.0 if job.upstream == NULL else job.upstream[first + i])
+    if label != NULL:
+        label += first
+    job.body(&job.options, n, x, label, skip, factor, value, grad)
+    if job.weight != NULL:
+        for i in range(n):
+            value[i] = 0.0 if skip[i] else value[i] * job.weight[first + i]
+    if job.unreduced != NULL:
+        memcpy(job.unreduced + first, value, n * sizeof(double))
+    table_of(True).sum(n, value, slot, slot + 1)
+
+
+cdef int run_pairs(Pairs *job, double work, double *total) except -1:
+    """Runs all blocks; *total becomes the sum of the weighted losses."""
+    cdef Py_ssize_t piece, pieces, step
+    cdef double hi = 0.0
+    cdef double lo = 0.0
+    cdef int threads
+    cdef char *memory
+    cdef char *scratch
+    cdef double *slots
+    job.block = min(job.rows, max(<Py_ssize_t>1, PAIR_BLOCK // max(job.options.columns, <Py_ssize_t>1)))
+    pieces = (job.rows + job.block - 1) // job.block
+    step = 3 * job.block * sizeof(double)
+    if job.centers != NULL:
+        step += job.block * job.options.columns * job.itemsize
+    step = (step + 63) // 64 * 64
+    threads = threads_acquire(work * job.rows * (job.options.columns + 20)) if pieces > 1 else 1
+    memory = <char *>malloc(threads * step + 64 + pieces * 2 * sizeof(double))
+    if memory == NULL:
+        threads_release(threads)
+        raise MemoryError("no memory for the blocks of a loss of embeddings")
+    scratch = memory + (64 - <uintptr_t>memory % 64) % 64
+    slots = <double *>(memory + threads * step + 64)
+    with nogil:
+        if threads > 1:
+            for piece in prange(pieces, num_threads=threads, schedule="static"):
+                pairs_block(job, piece, scratch + threadid() * step, slots + 2 * piece)
+        else:
+            for piece in range(pieces):
+                pairs_block(job, piece, scratch, slots + 2 * piece)
+        for piece in range(pieces):
+            add_pair(&hi, &lo, slots[2 * piece], slots[2 * piece + 1])
+    free(memory)
+    threads_release(threads)
+    total[0] = pair_value(hi, lo)
+    return 0
+
+
+cdef const double *doubles_of(const double[::1] values) noexcept nogil:
+    """Where they lie; NULL where there are none."""
+    return &values[0] if values is not None and values.shape[0] else NULL
+
+
+def pair_rows(int index, arrays, const int64_t[::1] centers, const double[::1] label, tuple parameters, double work,
+              double scale, const double[::1] weight, const double[::1] upstream, double[::1] unreduced, gradients):
+    """Sum of the weighted losses of rows. `arrays` and `gradients` (None where not wanted): contiguous, of one real type,
+    two-dimensional; with `centers`, row i of the last array is its row centers[i]. `work`: nanoseconds an element."""
+    cdef Pairs job
+    cdef Buffers buffers = Buffers()
+    cdef fl_operand operand
+    cdef double total = 0.0
+    cdef int k
+    cdef bint is_double = arrays[0].dtype.itemsize == 8
+    job.itemsize = 8 if is_double else 4
+    job.body = table_of(is_double).pairs[index]
+    job.arrays = len(arrays)
+    job.rows = arrays[0].shape[0]
+    job.options.columns = arrays[0].shape[1]
+    for k in range(FL_PAIR_PARAMETERS):
+        job.options.parameter[k] = parameters[k] if k < len(parameters) else 0.0
+    for k in range(job.arrays):
+        buffers.describe(arrays[k], &operand, 8 * job.itemsize, False)
+        job.x[k] = operand.data
+        buffers.describe(gradients[k] if gradients else None, &operand, 8 * job.itemsize, True)
+        job.grad[k] = operand.data
+    job.centers = &centers[0] if centers is not None and centers.shape[0] else NULL
+    job.label = doubles_of(label)
+    job.weight = doubles_of(weight)
+    job.upstream = doubles_of(upstream)
+    job.unreduced = <double *>doubles_of(unreduced)
+    job.scale = scale
+    if job.rows:
+        run_pairs(&job, work, &total)
+    return total
+
+
+# Columns of one center's gradient that a piece of work adds up, and rows' columns from which threads pay.
+cdef enum:
+    CENTER_COLUMNS = 64
+
+
+def center_gradients(const real[:, ::1] x, const real[:, ::1] centers, const int64_t[::1] label, double scale,
+                     const double[::1] weight, const double[::1] upstream, real[:, ::1] gradient):
+    """gradient[k] = the sum of factor (center k - x[i]) over the rows i of center k, in their order."""
+    cdef const fl_kernels *kernels = table_of(real is double)
+    cdef Py_ssize_t rows = x.shape[0], columns = x.shape[1], classes = centers.shape[0]
+    cdef Py_ssize_t cuts = (columns + CENTER_COLUMNS - 1) // CENTER_COLUMNS
+    cdef Py_ssize_t i, piece
+    cdef int threads
+    cdef Py_ssize_t *start
+    cdef Py_ssize_t *order
+    cdef double *factor
+    if classes == 0 or columns == 0:
+        return
+    start = <Py_ssize_t *>malloc((classes + 1 + rows) * sizeof(Py_ssize_t) + rows * sizeof(double))
+    if start == NULL:
+        raise MemoryError("no memory for the rows of the centers")
+    order = start + classes + 1
+    factor = <double *>(order + rows)
+    threads = threads_acquire(0.4 * rows * columns) if classes * cuts > 1 else 1
+    with nogil:
+        # A counting sort: rows by center, in their order.
+        for i in range(classes + 1):
+            start[i] = 0
+        for i in range(rows):
+            start[label[i] + 1] += 1
+            factor[i] = scale
+            if weight is not None:
+                factor[i] *= weight[i]
+            if upstream is not None:
+                factor[i] *= upstream[i]
+        for i in range(classes):
+            start[i + 1] += start[i]
+        for i in range(rows):
+            order[start[label[i]]] = i
+            start[label[i]] += 1
+        if threads > 1:
+            for piece in prange(classes * cuts, num_threads=threads, schedule="dynamic", chunksize=16):
+                center_piece[real](kernels, x, centers, start, order, factor, weight, piece, cuts, gradient)
+        else:
+            for piece in range(classes * cuts):
+                center_piece[real](kernels, x, centers, start, order, factor, weight, piece, cuts, gradient)
+    free(start)
+    threads_release(threads)
+
+
+cdef void center_piece(const fl_kernels *kernels, const real[:, ::1] x, const real[:, ::1] centers,
+                       const Py_ssize_t *end, const Py_ssize_t *order, const double *factor, const double[::1] weight,
+                       Py_ssize_t piece, Py_ssize_t cuts, real[:, ::1] gradient) noexcept nogil:
+    """Some columns of one center; the rows of center k end at end[k]."""
+    cdef double hi[CENTER_COLUMNS]
+    cdef double lo[CENTER_COLUMNS]
+    cdef Py_ssize_t k = piece // cuts
+    cdef Py_ssize_t first = piece % cuts * CENTER_COLUMNS
+    cdef Py_ssize_t n = min(<Py_ssize_t>CENTER_COLUMNS, x.shape[1] - first)
+    cdef Py_ssize_t i, at
+    for i in range(n):
+        hi[i] = lo[i] = 0.0
+    for at in range(end[k - 1] if k else 0, end[k]):
+        i = order[at]
+        if weight is None or weight[i] != 0:
+            kernels.pair.center_add(n, &x[i, first], &centers[k, first], factor[i], hi, lo)
+    kernels.pair.center_finish(n, hi, lo, &gradient[k, first])
+
+
+# ---- Overlaps ----
+
+
+cdef struct Overlap:
+    const fl_kernels *kernels
+    fl_operand x, target, grad
+    Py_ssize_t rows, columns, blocks  # blocks of a row
+    bint squared
+    double smooth, scale
+    const double *weight
+    const double *upstream
+
+
+cdef inline fl_overlap overlap_sums(const Overlap *job, Py_ssize_t piece, char *scratch) noexcept nogil:
+    cdef Py_ssize_t start = piece % job.blocks * FL_BLOCK
+    cdef Py_ssize_t n = min(job.columns - start, <Py_ssize_t>FL_BLOCK)
+    cdef fl_overlap sums
+    start += piece // job.blocks * job.columns
+    job.kernels.pair.dice_sums(n, fl_operand_read(&job.x, job.kernels, start, n, scratch),
+                               fl_operand_read(&job.target, job.kernels, start, n, scratch + FL_BLOCK * 8),
+                               job.squared, &sums)
+    return sums
+
+
+cdef inline void overlap_gradient(const Overlap *job, Py_ssize_t piece, const fl_overlap *sums,
+                                  char *scratch) noexcept nogil:
+    cdef Py_ssize_t row = piece // job.blocks
+    cdef Py_ssize_t start = piece % job.blocks * FL_BLOCK
+    cdef Py_ssize_t n = min(job.columns - start, <Py_ssize_t>FL_BLOCK)
+    cdef Py_ssize_t i
+    cdef double factor = job.scale
+    cdef void *to
+    if job.weight != NULL:
+        factor *= job.weight[row]
+    if job.upstream != NULL:
+        factor *= job.upstream[row]
+    start += row * job.columns
+    to = fl_operand_target(&job.grad, job.kernels, start, scratch + 2 * FL_BLOCK * 8)
+    if job.weight != NULL and job.weight[row] == 0:
+        job.kernels.fill(n, 0.0, to)
+    else:
+        job.kernels.pair.dice_gradient(n, fl_operand_read(&job.x, job.kernels, start, n, scratch),
+                                       fl_operand_read(&job.target, job.kernels, start, n, scratch + FL_BLOCK * 8),
+                                       job.squared, &sums[row], job.smooth, factor, to)
+    fl_operand_write(&job.grad, job.kernels, start, n, to)
+
+
+def dice(x, target, Py_ssize_t rows, bint squared, double smooth, double scale, const double[::1] weight,
+         const double[::1] upstream, double[::1] unreduced, gradient):
+    """Sum of the weighted losses of rows, of any layout: `x`, `target` and `gradient` (or None) hold `rows` equal parts."""
+    cdef Overlap job
+    cdef Buffers buffers = Buffers()
+    cdef bint is_double = x.dtype.itemsize == 8
+    cdef int bits = 64 if is_double else 32
+    cdef Py_ssize_t piece, pieces, row, k, step = 3 * FL_BLOCK * 8
+    cdef double hi = 0.0
+    cdef double lo = 0.0
+    cdef double value
+    cdef int threads
+    cdef char *memory
+    cdef char *scratch
+    cdef fl_overlap *sums
+    cdef fl_overlap *parts
+    job.kernels = table_of(is_double)
+    buffers.describe(x, &job.x, bits, False)
+    buffers.describe(target, &job.target, bits, False)
+    buffers.describe(gradient, &job.grad, bits, True)
+    job.rows = rows
+    job.columns = x.size // max(rows, <Py_ssize_t>1)
+    job.blocks = max(<Py_ssize_t>1, (job.columns + FL_BLOCK - 1) // FL_BLOCK)
+    job.squared = squared
+    job.smooth = smooth
+    job.scale = scale
+    job.weight = doubles_of(weight)
+    job.upstream = doubles_of(upstream)
+    pieces = rows * job.blocks
+    threads = threads_acquire(0.5 * x.size) if pieces > 1 else 1
+    memory = <char *>malloc(threads * step + 64 + (pieces + (0 if job.blocks == 1 else rows)) * sizeof(fl_overlap))
+    if memory == NULL:
+        threads_release(threads)
+        raise MemoryError("no memory for the blocks of an overlap")
+    scratch = memory + (64 - <uintptr_t>memory % 64) % 64
+    sums = <fl_overlap *>(memory + threads * step + 64)
+    parts = sums if job.blocks == 1 else sums + rows
+    with nogil:
+        if threads > 1:
+            for piece in prange(pieces, num_threads=threads, schedule="static"):
+                parts[piece] = overlap_sums(&job, piece, scratch + threadid() * step)
+        else:
+            for piece in range(pieces):
+                parts[piece] = overlap_sums(&job, piece, scratch)
+        for row in range(rows):
+            sums[row] = parts[row * job.blocks]
+            for k in range(row * job.blocks + 1, (row + 1) * job.blocks):
+                add_pair(&sums[row].apart_hi, &sums[row].apart_lo, parts[k].apart_hi, parts[k].apart_lo)
+                add_pair(&sums[row].size_hi, &sums[row].size_lo, parts[k].size_hi, parts[k].size_lo)
+            value = job.kernels.pair.dice_value(&sums[row], smooth)
+            if job.weight != NULL:
+                value = 0.0 if job.weight[row] == 0 else value * job.weight[row]
+            if unreduced is not None:
+                unreduced[row] = value
+            add_pair(&hi, &lo, value, 0.0)
+        if job.grad.data != NULL:
+            if threads > 1:
+                for piece in prange(pieces, num_threads=threads, schedule="static"):
+                    overlap_gradient(&job, piece, sums, scratch + threadid() * step)
+            else:
+                for piece in range(pieces):
+                    overlap_gradient(&job, piece, sums, scratch)
+    free(memory)
+    threads_release(threads)
+    return pair_value(hi, lo)
+
+
+def names_of_pairs():
+    """Kernel number of every loss of rows of embeddings."""
+    cdef int k = 0
+    names = {}
+    while fl_pairs_names[k] != NULL:
+        names[fl_pairs_names[k].decode()] = k
+        k += 1
+    return names
