@@ -87,7 +87,7 @@ def _rows(
         gradients = [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, real) for g in call.gradients]
         total = _core.pair_rows(
             KERNELS[name], arrays, None, label, parameters, work or WORK[name], call.scale, _flat(call.weight),
-            _flat(call.upstream), _flat(call.unreduced), [g.reshape(a.shape) for g, a in zip(gradients, arrays)],
+            _flat(call.upstream), _flat(call.unreduced), [g.reshape(arrays[0].shape) for g in gradients],
         )  # fmt: skip
         _take_home(gradients, call.gradients)
         return (total,)
@@ -168,8 +168,10 @@ def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
             # The centers first: the embeddings' gradient may be written over the embeddings.
             _core.center_gradients(x, c, label, call.scale, weight, upstream, gradients[1])
             flat = [gradients[0].reshape(x.shape), None]
-        total = _core.pair_rows(KERNELS["center_loss"], [x, c], label, None, (), WORK["center_loss"], call.scale, weight,
-                                upstream, _flat(call.unreduced), flat)  # fmt: skip
+        total = _core.pair_rows(
+            KERNELS["center_loss"], [x, c], label, None, (), WORK["center_loss"], call.scale, weight, upstream,
+            _flat(call.unreduced), flat,
+        )  # fmt: skip
         _take_home(gradients, call.gradients)
         return (total,)
 

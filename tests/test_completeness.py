@@ -38,6 +38,18 @@ def test_table_and_bodies():
 
 
 @with_sources
+def test_losses_of_rows_of_embeddings():
+    """pairs.def, the files of csrc/pairs, the compiled kernels and the public losses are the same list."""
+    names = rows("pairs.def", "PAIR_LOSS")
+    assert names == list(_core.names_of_pairs())
+    assert {path.stem for path in CSRC.joinpath("pairs").glob("*_loss.h")} == {*names, "dice_loss"}
+    for name in names:
+        assert getattr(fl, name).kind == "several"
+        body = CSRC.joinpath("pairs", f"{name}.h").read_text(encoding="utf-8")
+        assert re.search(rf"^INLINE void {name}\(", body, re.MULTILINE), name
+
+
+@with_sources
 @pytest.mark.parametrize("path", sorted(CSRC.rglob("*.[ch]")), ids=lambda p: p.name)
 def test_every_c_file_says_what_it_is(path):
     text = path.read_text(encoding="utf-8")

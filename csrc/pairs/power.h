@@ -69,7 +69,7 @@ INLINE double double_exp(double x, double low) {
                                      1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
                                      1.0 / 24.0,        1.0 / 6.0};
   for (int i = 0; i < 10; i++) q = fma_double(q, r, inverse[i]);
-  const double y = 1.0 + (r + fma_double(r * r, fma_double(q, r, 0.5), rest));
+  const double e_r = 1.0 + fma_double(r * r, fma_double(q, r, 0.5), r), y = fma_double(e_r, rest, e_r);
   const uint64_t all = bits_of_double(shifted), half = all >> 1, one = bits_of_double(1.0);
   return y * double_of((half << 52) + one) * double_of(((all - half) << 52) + one);
 }
