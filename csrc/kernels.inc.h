@@ -6,6 +6,7 @@
 #include "core/math.h"
 #include "core/reduce.h"
 
+#include "core/binary_terms.h"
 #include "core/blocks.h"
 
 #define FASTLOSS_BODIES
@@ -67,7 +68,23 @@
     fl_pointwise_sum *const kernels[] = {FORMULAS_##count(KERNEL_OF_FORMULA, name, _sum)};                            \
     kernels[name##_formula(p)](n, x, t, w, p, s, g, hi, lo);                                                          \
   }
+/* A loss whose file has loops of its own, name_loops() and name_sums(). */
+#define POINTWISE_OWN(name)                                                                                           \
+  static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,       \
+                           void *v, void *g, void *h) {                                                               \
+    (void)aux;                                                                                                        \
+    name##_loops(n, x, t, p, s, v, g, h);                                                                             \
+  }                                                                                                                   \
+  static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
+                         double *hi, double *lo) {                                                                    \
+    real v[FL_BLOCK];                                                                                                 \
+    if (name##_sums(n, x, t, w, p, s, g, hi, lo)) return;                                                             \
+    name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                    \
+    weigh_block(n, w, NULL, v, g, NULL);                                                                              \
+    sum_block(n, v, hi, lo);                                                                                          \
+  }
 #include "losses.def"
+#undef POINTWISE_OWN
 #undef POINTWISE_FORMULAS
 #undef POINTWISE_LONG
 #undef POINTWISE

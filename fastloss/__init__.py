@@ -15,10 +15,15 @@ from fastloss._threads import get_num_threads, num_threads, set_num_threads
 from fastloss._version import __version__
 from fastloss.activations import log_sigmoid, log_softmax, logsumexp, sigmoid, softmax, softplus
 from fastloss.binary import (
+    balanced_cross_entropy,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    exponential_loss,
+    focal_loss,
     hinge_loss,
     log_loss,
+    poly_loss,
+    soft_margin_loss,
     squared_hinge_loss,
 )
 from fastloss.metric import (
@@ -49,6 +54,7 @@ __all__ = [
     "MismatchError",
     "__version__",
     "backend",
+    "balanced_cross_entropy",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "center_loss",
@@ -56,6 +62,8 @@ __all__ = [
     "cosine_embedding_loss",
     "cross_entropy",
     "dice_loss",
+    "exponential_loss",
+    "focal_loss",
     "gamma_nll_loss",
     "get_backend",
     "get_num_threads",
@@ -73,6 +81,7 @@ __all__ = [
     "mse_loss",
     "num_threads",
     "poisson_nll_loss",
+    "poly_loss",
     "privacy",
     "pseudo_huber_loss",
     "quantile_loss",
@@ -82,6 +91,7 @@ __all__ = [
     "show_config",
     "sigmoid",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softplus",
     "squared_hinge_loss",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,8 +121,37 @@ def inner_fraction(value: object, name: str) -> float:
     return number(value, name, 0.0, 1.0, low_open=True, high_open=True)
 
 
-def representable(value: float, name: str, real: np.dtype[Any]) -> float:
+def optional_fraction(value: object, name: str) -> float | None:
+    """None, or a number in [0, 1]."""
+    return None if value is None else fraction(value, name)
+
+
+def numbers(value: object, name: str) -> tuple[float, ...]:
+    """A finite number or a sequence of them, as a tuple."""
+    if isinstance(value, str | bytes) or getattr(value, "ndim", 1) > 1:
+        raise TypeError(f"{name} = {value!r} is neither a number nor a sequence of numbers")
+    if not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
+        return (number(value, name, -math.inf, math.inf),)
+    return tuple(number(v, f"{name}[{k}]", -math.inf, math.inf) for k, v in enumerate(value))  # type: ignore[arg-type, var-annotated]
+
+
+def one_of(*choices: str) -> Callable[[object, str], str]:
+    """A check for one of several words."""
+
+    def check(value: object, name: str) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{name} = {value!r} is unknown; expected {' or '.join(map(repr, choices))}")
+        return value
+
+    return check
+
+
+def representable(value: Any, name: str, real: np.dtype[Any]) -> Any:
     """A parameter that is still in its domain once rounded to the computing type: neither lost nor infinite."""
+    if isinstance(value, tuple):
+        return tuple(representable(v, f"{name}[{k}]", real) for k, v in enumerate(value))
+    if not isinstance(value, float):
+        return value
     with np.errstate(over="ignore", under="ignore"):
         rounded = float(real.type(value))
     if (rounded == 0) != (value == 0) or math.isinf(rounded):

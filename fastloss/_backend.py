@@ -46,7 +46,9 @@ def reference_result(
 
     twin = getattr(reference, loss._name)
     checking = get_backend() == "check"
-    parameters = {k: rounded(v) if isinstance(v, float | np.ndarray | list) else v for k, v in parameters.items()}
+    parameters = {
+        k: rounded(v) if isinstance(v, float | np.ndarray | list | tuple) else v for k, v in parameters.items()
+    }
     return twin.evaluate(
         *(rounded(a) for a in arrays),
         parameters=parameters,

@@ -15,7 +15,8 @@ cdef struct Job:
     fl_pointwise *body
     fl_pointwise_sum *body_sum
     fl_operand operand[OPERANDS]
-    double parameter[FL_PARAMETERS]
+    const double *parameter  # FL_PARAMETERS at least
+    double few[FL_PARAMETERS]
     double constant_aux  # used where there is no AUX operand
     double scale
     int x_domain
@@ -179,32 +180,42 @@ cdef class PointwiseKernel:
         self.index = names_of_pointwise()[name]
         self.parameters = parameters
         self.check = check
-        self.numbers = parameters[1:] if has_aux else parameters
+        self.numbers = check(parameters[1:] if has_aux else parameters)
         self.x_domain = x_domain if callable(x_domain) else DOMAINS[x_domain]
         self.target_domain = target_domain if callable(target_domain) else DOMAINS[target_domain]
         self.has_aux = has_aux
         self.work = work
 
-    cdef int prepare(self, Job *job, bint is_double, tuple parameters, double scale) except -1:
+    cdef object prepare(self, Job *job, bint is_double, tuple parameters, double scale):
+        """Fills a job; the result owns its parameters where they are many, and must live as long."""
         cdef int k
+        cdef object owner = None
+        cdef double[::1] many
         job.kernels = table_of(is_double)
         job.body = job.kernels.pointwise[self.index]
         job.body_sum = job.kernels.pointwise_sum[self.index]
-        for k in range(FL_PARAMETERS):
-            job.parameter[k] = parameters[k] if k < len(parameters) else 0.0
+        if len(parameters) > FL_PARAMETERS:
+            owner = np.array(parameters)
+            many = owner
+            job.parameter = &many[0]
+        else:
+            for k in range(FL_PARAMETERS):
+                job.few[k] = parameters[k] if k < len(parameters) else 0.0
+            job.parameter = job.few
         job.constant_aux = 1.0
         job.scale = scale
         job.x_domain = domain_code(self.x_domain, parameters)
         job.target_domain = domain_code(self.target_domain, parameters)
         job.has_aux = self.has_aux
-        return 0
+        return owner
 
     cdef tuple numbers_of(self, tuple parameters):
         """The scalar parameters as floats; None where an array parameter is given."""
         cdef Py_ssize_t k
         for k in range(len(parameters)):
             given, default = parameters[k], self.parameters[k]
-            if given is not default and not (type(given) is float and type(default) is float and given == default):
+            if given is not default and not (type(given) is type(default) and type(given) in (float, tuple)
+                                             and given == default):
                 return None if self.has_aux else self.check(parameters)
         return self.numbers
 
@@ -216,7 +227,7 @@ cdef class PointwiseKernel:
         cdef Buffers buffers = Buffers()
         cdef double total = 0.0
         cdef int k, status
-        self.prepare(&job, is_double, parameters, scale)
+        kept = self.prepare(&job, is_double, parameters, scale)
         job.constant_aux = constant_aux
         for k in range(OPERANDS):
             buffers.describe(inputs[k] if k < INPUTS else outputs[k - INPUTS], &job.operand[k], job.kernels.bits,
@@ -280,7 +291,7 @@ cdef class PointwiseKernel:
                 return None
         if buffers.count == 4 and overlap(&buffers.buffer[2], &buffers.buffer[3]):
             return None
-        self.prepare(&job, bits == 64, parameters, 1.0 / size if mean else 1.0)
+        kept = self.prepare(&job, bits == 64, parameters, 1.0 / size if mean else 1.0)
         for k in range(len(parameters)):
             if bits == 32 and ((<float>job.parameter[k] == 0) != (job.parameter[k] == 0) or isinf(<float>job.parameter[k])):
                 return None  # not a number of the computing type

@@ -21,7 +21,8 @@ from fastloss._loss import make_loss
 # Bits of the status that the driver returns.
 BAD_TARGET, BAD_PREDICTION = 1, 2
 
-Check = Callable[[object, str], float]
+# What a parameter becomes, or raises: a number, several, or what ``numbers`` makes numbers of.
+Check = Callable[[object, str], Any]
 
 # What elements may be; where that depends on the scalar parameters, a function of them (as the checks return them).
 Domain = str | Callable[..., str]
@@ -34,6 +35,7 @@ def pointwise_loss(
     target_hint: str = "",
     array_parameter: str | None = None,
     work: float = 0.3,
+    numbers: Callable[..., tuple[float, ...]] = lambda *checked: checked,
     **checks: Check,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a pointwise loss.
@@ -48,16 +50,21 @@ def pointwise_loss(
         The first parameter, where it may be an array that broadcasts to the prediction.
     work
         Nanoseconds an element on one thread: where a second one begins to pay.
+    numbers
+        What the kernel is given for the checked parameters.
     **checks
-        For every scalar parameter, in order, the check it must pass.
+        For every parameter but the array, in order, the check it must pass.
     """
 
     def declare(function: Callable[..., Any]) -> Any:
         defaults = tuple(p.default for p in list(inspect.signature(function).parameters.values())[2:])
         name = function.__name__
 
-        def check(values: tuple[Any, ...]) -> tuple[float, ...]:
-            return tuple(f(v, k) for (k, f), v in zip(checks.items(), values, strict=True))
+        def check(values: tuple[Any, ...]) -> dict[str, Any]:
+            return {k: f(v, k) for (k, f), v in zip(checks.items(), values, strict=True)}
+
+        def kernel_numbers(values: tuple[Any, ...]) -> tuple[float, ...]:
+            return numbers(*check(values).values())
 
         def domains(numbers: tuple[float, ...]) -> tuple[str, str]:
             prediction, target = (d(*numbers) if callable(d) else d for d in (prediction_domain, target_domain))
@@ -67,13 +74,14 @@ def pointwise_loss(
             "_kernel": _core.PointwiseKernel(
                 name,
                 defaults,
-                check,
+                kernel_numbers,
                 prediction_domain,
                 target_domain,
                 array_parameter is not None,
                 work,
             ),
             "_check": staticmethod(check),
+            "_numbers": staticmethod(numbers),
             "_array_parameter": array_parameter,
             "_parameter_names": ([array_parameter] if array_parameter else []) + list(checks),
             "_domains": staticmethod(domains),
@@ -223,11 +231,12 @@ def general(
     aux_value, aux = 1.0, None
     if loss._array_parameter:
         aux_value, aux = _array_parameter(parameters[0], loss._array_parameter, shape)
-        numbers = loss._check(parameters[1:])
+        checked = loss._check(parameters[1:])
     else:
-        numbers = loss._check(parameters)
-    for number, name in zip(numbers, loss._parameter_names[len(parameters) - len(numbers) :], strict=True):
-        arguments.representable(number, name, real)
+        checked = loss._check(parameters)
+    for name, value in checked.items():
+        arguments.representable(value, name, real)
+    numbers = loss._numbers(*checked.values())
     weight, weight_sum = None, float(x.size)
     if sample_weight is not None:
         weight, weight_sum = _weights(sample_weight, shape, real)

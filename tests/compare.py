@@ -42,6 +42,8 @@ def rounded(value: Any, dtype: Any) -> Any:
         return {k: rounded(v, dtype) for k, v in value.items()}
     if isinstance(value, float):
         return float(np.dtype(dtype).type(value))
+    if isinstance(value, tuple):
+        return tuple(rounded(v, dtype) for v in value)
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         return value.astype(dtype)
     return value

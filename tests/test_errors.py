@@ -92,6 +92,9 @@ DOMAINS = {
     "hinge_loss": ("margin", (-0.5, NAN, INF), ">= 0"),
     "squared_hinge_loss": ("margin", (-0.5, NAN, -INF), ">= 0"),
     "binary_cross_entropy_with_logits": ("pos_weight", (-1.0, NAN, INF), ">= 0"),
+    "balanced_cross_entropy": ("neg_weight", (-1.0, NAN, INF), ">= 0"),
+    "focal_loss": ("gamma", (-0.5, NAN, INF), ">= 0"),
+    "poly_loss": ("epsilon", (NAN, INF, -INF), "a finite number"),
 }
 
 TARGET_DOMAINS = {
@@ -99,6 +102,11 @@ TARGET_DOMAINS = {
     "squared_hinge_loss": ((0.0, 2.0, NAN), ("-1 or +1", "t = 2 * y - 1")),
     "binary_cross_entropy": ((-0.1, 1.5, INF), ("[0, 1]",)),
     "binary_cross_entropy_with_logits": ((-0.1, 1.5, -INF), ("[0, 1]",)),
+    "balanced_cross_entropy": ((-0.1, 1.5, INF), ("[0, 1]",)),
+    "focal_loss": ((-0.1, 1.5, INF), ("[0, 1]",)),
+    "poly_loss": ((-0.1, 1.5, INF), ("[0, 1]",)),
+    "exponential_loss": ((-1.0, 1.5, INF), ("[0, 1]",)),
+    "soft_margin_loss": ((0.0, 0.5, NAN), ("-1 or +1", "t = 2 * y - 1")),
     "poisson_nll_loss": ((-1.0, -1e-30, -INF), (">= 0",)),
     "gamma_nll_loss": ((0.0, -0.0, -1e-30, -INF), ("a number > 0",)),
     "tweedie_loss": ((-1.0, -1e-30, -INF), (">= 0",)),
@@ -325,3 +333,31 @@ def test_activations(name):
             function(np.ones((2, 3)), axis=2)
         with raises(ValueError, "0-dimensional"):
             function(1.0)
+
+
+@pytest.mark.parametrize("array", [np.ones(3, np.float32), [1.0, 1.0]])  # the quick path and the general one
+@pytest.mark.parametrize(
+    ("name", "options", "error", "parts"),
+    [
+        ("focal_loss", {"alpha": 1.5}, ValueError, ("alpha = 1.5", "[0, 1]")),
+        ("focal_loss", {"alpha": NAN}, ValueError, ("alpha = nan", "[0, 1]")),
+        ("focal_loss", {"alpha": [0.5]}, TypeError, ("alpha = [0.5]", "not a number")),
+        ("focal_loss", {"gamma": None}, TypeError, ("gamma = None", "not a number")),
+        ("poly_loss", {"epsilon": (1.0, NAN)}, ValueError, ("epsilon[1] = nan", "a finite number")),
+        ("poly_loss", {"epsilon": (1.0, "2")}, TypeError, ("epsilon[1] = '2'", "not a number")),
+        ("poly_loss", {"epsilon": np.ones((2, 2))}, TypeError, ("epsilon", "sequence of numbers")),
+        ("poly_loss", {"epsilon": "1"}, TypeError, ("epsilon = '1'", "sequence of numbers")),
+        ("poly_loss", {"form": "series"}, ValueError, ("form = 'series'", "'paper' or 'taylor'")),
+        ("poly_loss", {"form": None}, ValueError, ("form = None", "'paper' or 'taylor'")),
+    ],
+)
+def test_parameters_of_focal_and_poly(array, name, options, error, parts):
+    with raises(error, *parts):
+        getattr(fl, name)(array, array, **options)
+
+
+def test_coefficient_that_a_float_cannot_hold():
+    x = np.ones(3, np.float32)
+    for epsilon in ((1.0, 1e39), (1.0, 1e-50)):
+        with raises(ValueError, "epsilon[1] = ", "float32"):
+            fl.poly_loss(x, x, epsilon=epsilon)

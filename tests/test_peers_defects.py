@@ -45,3 +45,51 @@ class TestRegression:
     def test_quantile_at_the_target(self, dtype):
         # scikit-learn: gradient -q.
         assert fl.quantile_loss.value_and_grad(np.ones(1, dtype), np.ones(1, dtype))[1].tolist() == [0]
+
+
+class TestBinary:
+    def test_confidently_wrong_focal_keeps_its_gradient(self, dtype):
+        # Keras: logits become probabilities clipped at 1e-7: gradient 0 from x = -17 on.
+        x, t = np.array([-20, -50, -1000], dtype), np.ones(3, dtype)
+        value, grad, _ = fl.focal_loss.value_grad_hess(x, t, alpha=0.25, reduction="none")
+        assert value == pytest.approx([5, 12.5, 250], rel=1e-6)
+        assert grad == pytest.approx([-0.25] * 3, rel=1e-6)
+
+    def test_confidently_right_focal_keeps_its_digits(self):
+        # log(sigmoid(x)) and 1 - p_t: 0 in float32.
+        value, grad = fl.focal_loss.value_and_grad(np.float32([20]), np.float32([1]))
+        assert value == pytest.approx(np.exp(-60.0), rel=1e-6)
+        assert grad == pytest.approx([-3 * np.exp(-60.0)], rel=1e-6)
+
+    @pytest.mark.parametrize("x", [17.0, 40.0, 200.0, np.inf])
+    def test_focal_with_gamma_below_one(self, x, dtype):
+        # torchvision's formula: (1 - p_t)^(gamma - 1) is inf at p_t = 1, its gradient NaN; p_t > 1 makes a NaN too.
+        for t in (0.0, 1.0):
+            results = fl.focal_loss.value_grad_hess(
+                np.array([x if t else -x], dtype), np.array([t], dtype), gamma=0.5, reduction="none"
+            )
+            assert np.isfinite(results).all()
+            assert np.abs(results).max() < 1e-10
+
+    def test_poly_of_more_than_one_term(self):
+        # optax has the first term alone.
+        x, t = np.array([0.3, -1.2]), np.array([1.0, 0.0])
+        q = np.where(t == 1, fl.sigmoid(-x), fl.sigmoid(x))
+        value = fl.poly_loss(x, t, epsilon=(0.5, -2.0, 4.0), reduction="none")
+        assert value == pytest.approx(-np.log1p(-q) + 0.5 * q - 2 * q**2 + 4 * q**3, rel=1e-14)
+
+    def test_soft_margin_of_confident_scores(self):
+        # torch: 0 from 17 on, and inf below -88, in float32.
+        value = fl.soft_margin_loss(np.float32([20, -1000]), np.float32([1, 1]), reduction="none")
+        assert value == pytest.approx([2.0611536e-9, 1000], rel=1e-6)
+
+    def test_exponential_loss_of_infinite_scores(self):
+        # scikit-learn: 0 times infinity.
+        value, grad = fl.exponential_loss.value_and_grad([np.inf, -np.inf], [1, 0], reduction="none")
+        assert value.tolist() == grad.tolist() == [0, 0]
+
+    def test_weights_of_classes_not_of_elements(self):
+        # The documents' one line weights the first and the second element.
+        x, t = np.array([0.3, 0.3]), np.array([0.0, 1.0])
+        value = fl.balanced_cross_entropy(x, t, pos_weight=3.0, neg_weight=0.5, reduction="none")
+        assert value == pytest.approx([-0.5 * np.log(0.7), -3 * np.log(0.3)])

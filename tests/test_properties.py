@@ -230,3 +230,57 @@ def test_quantiles_share_the_absolute_error(case, q):
     low, high = (fl.quantile_loss.value_and_grad(x, t, quantile=p, reduction="none") for p in (q, 1 - q))
     assert low[0] + high[0] == pytest.approx(np.abs(x - t), rel=1e-14, abs=1e-300)
     assert low[1] + high[1] == pytest.approx(np.sign(x - t), rel=1e-14)
+
+
+@quick
+@given(pairs(logits, st.floats(0, 1, width=32)))
+def test_binary_losses_that_are_cross_entropy(case):
+    x, t = case
+    bce = fl.binary_cross_entropy_with_logits
+    for dtype in (np.float32, np.float64):
+        a, b = x.astype(dtype), t.astype(dtype)
+        expected = bce.value_grad_hess(a, b, reduction="none")
+        assert same_bits(fl.focal_loss.value_grad_hess(a, b, gamma=0.0, reduction="none"), expected)
+        assert same_bits(fl.focal_loss.value_and_grad(a, b, gamma=0.0), bce.value_and_grad(a, b))
+    halved = fl.focal_loss.value_and_grad(x, t, gamma=0.0, alpha=0.5, reduction="none")
+    plain = fl.poly_loss.value_and_grad(x, t, epsilon=(), reduction="none")
+    for k in range(2):
+        assert halved[k] == pytest.approx(expected[k] / 2, rel=1e-13, abs=1e-15)
+        assert plain[k] == pytest.approx(expected[k], rel=1e-13, abs=1e-15)
+    hard = np.round(t)
+    soft = fl.soft_margin_loss.value_and_grad(x, 2 * hard - 1, reduction="none")
+    assert same_bits(soft, bce.value_and_grad(x, hard, reduction="none"))
+
+
+@quick
+@given(pairs(logits, st.floats(0, 1)), st.floats(0, 1), st.sampled_from([0.5, 1.0, 2.0, 3.5]))
+def test_focal_is_a_factor_of_cross_entropy(case, alpha, gamma):
+    x, t = case
+    p = fl.sigmoid(x)
+    factor = (alpha * t + (1 - alpha) * (1 - t)) * (t * fl.sigmoid(-x) + (1 - t) * p) ** gamma
+    value = fl.focal_loss(x, t, gamma=gamma, alpha=alpha, reduction="none")
+    assert value == pytest.approx(
+        factor * fl.binary_cross_entropy_with_logits(x, t, reduction="none"), rel=1e-11, abs=1e-300
+    )
+
+
+@quick
+@given(pairs(logits, st.floats(0, 1)), st.lists(st.floats(-3, 3), max_size=12))
+def test_forms_of_poly(case, epsilon):
+    x, t = case
+    multiplied = [j * e for j, e in enumerate(epsilon, 1)]
+    paper = fl.poly_loss.value_grad_hess(x, t, epsilon=epsilon, reduction="none")
+    taylor = fl.poly_loss.value_grad_hess(x, t, epsilon=multiplied, form="taylor", reduction="none")
+    for a, b in zip(paper, taylor, strict=True):
+        assert a == pytest.approx(b, rel=1e-12, abs=1e-12)
+
+
+@quick
+@given(pairs(st.floats(0, 1), st.floats(0, 1)), st.floats(0, 10))
+def test_balanced_weights(case, weight):
+    x, t = case
+    loss = fl.balanced_cross_entropy
+    assert loss(x, t, reduction="none") == pytest.approx(fl.binary_cross_entropy(x, t, reduction="none"), rel=1e-15)
+    both = loss(x, t, pos_weight=weight, neg_weight=weight, reduction="none")
+    finite = np.isfinite(both)
+    assert both[finite] == pytest.approx(weight * loss(x, t, reduction="none")[finite], rel=1e-13, abs=1e-300)

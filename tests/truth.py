@@ -67,6 +67,20 @@ def binary_with_logits(x: Scalar, t: Scalar, pos_weight: Scalar = 1) -> Scalar:
     return -(pos_weight * times_log(t, p) + times_log(1 - t, not_p))
 
 
+def focal(x: Scalar, t: Scalar, gamma: Scalar = 2, alpha: Scalar = None) -> Scalar:
+    p = 1 / (1 + mp.exp(-x))
+    alpha_t = 1 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
+    p_t = p * t + (1 - p) * (1 - t)
+    return alpha_t * (1 - p_t) ** gamma * binary_with_logits(x, t)
+
+
+def poly(x: Scalar, t: Scalar, epsilon: Any = 1, form: str = "paper") -> Scalar:
+    p = 1 / (1 + mp.exp(-x))
+    q = 1 - (p * t + (1 - p) * (1 - t))
+    terms = enumerate(epsilon if isinstance(epsilon, list) else [epsilon], 1)
+    return binary_with_logits(x, t) + sum(e * q**j / (j if form == "taylor" else 1) for j, e in terms)
+
+
 def cross_entropy(
     x: Sequence[Scalar],
     t: Any,
@@ -105,6 +119,13 @@ VALUES: dict[str, Callable[..., Scalar]] = {
     "tweedie_loss": tweedie,
     "binary_cross_entropy": lambda x, t: -(times_log(t, x) + times_log(1 - t, 1 - x)),
     "binary_cross_entropy_with_logits": binary_with_logits,
+    "balanced_cross_entropy": lambda x, t, pos_weight=1, neg_weight=1: (
+        -(pos_weight * times_log(t, x) + neg_weight * times_log(1 - t, 1 - x))
+    ),
+    "focal_loss": focal,
+    "poly_loss": poly,
+    "soft_margin_loss": lambda x, t: mp.log(1 + mp.exp(-t * x)),
+    "exponential_loss": lambda x, t: t * mp.exp(-x) + (1 - t) * mp.exp(x),
     "hinge_loss": lambda x, t, margin=1: max(mp.mpf(0), margin - t * x),
     "squared_hinge_loss": lambda x, t, margin=1: max(mp.mpf(0), margin - t * x) ** 2,
     "cross_entropy": cross_entropy,

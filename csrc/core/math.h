@@ -104,12 +104,19 @@ INLINE real exp_nonpositive_(real x) {
   return exp_poly_(r) * pow2_shifted_(shifted, R(0x1p64)) * R(0x1p-64);
 }
 
-/* The same as result + *rest, which together are good to about 1/6 ULP of the result, where that is normal. */
-INLINE real exp_nonpositive_low_(real x, real *rest) {
-  real r, low, l, shifted = exp_reduce_low_(max_(EXP_LOWEST, x), &r, &low);
+/* The same as result + *rest, which together are good to about 1/6 ULP of the result, where that is normal; and the
+ * result times 2^64, which is so down to EXP_LOWEST_64 and then 0. */
+INLINE real exp_nonpositive_64_(real x, real *result_64, real *rest) {
+  real r, low, l, shifted = exp_reduce_low_(max_(EXP_LOWEST_64, x), &r, &low);
   real z = exp_poly_low_(r, low, &l), scale = pow2_shifted_(shifted, R(0x1p64));
   *rest = l * scale * R(0x1p-64);
+  *result_64 = x < EXP_LOWEST_64 ? R(0.0) : z * scale;
   return z * scale * R(0x1p-64);
+}
+
+INLINE real exp_nonpositive_low_(real x, real *rest) {
+  real result_64;
+  return exp_nonpositive_64_(x, &result_64, rest);
 }
 
 /* (e^x - 1) / 2 = result + *rest, for x = n ln 2 + r + low in [EXPM1_LOWEST, EXP_HIGHEST]; the half keeps s finite. With
@@ -188,6 +195,26 @@ INLINE real log_(real x) {
   real special = x == R(0.0) ? -REAL_INF : REAL_NAN;
   real finite = x < REAL_INF ? y : x;
   return x > R(0.0) ? finite : special;
+}
+
+/* log(x + xl) = result + *low for positive x, with some 5 bits more than the type has: what a power needs, whose exponent
+ * multiplies them. With s = f / (2 + f) to both words, log(1 + f) = 2s + s^3 (...), and the second term, all that is
+ * rounded, is below 1/96 of the first. */
+INLINE real log_low_(real x, real xl, real *low) {
+  int subnormal = x < REAL_MIN;
+  real m, scale = subnormal ? ABOVE_INTEGERS : R(1.0), e;
+  ureal field = log_split_(x * scale, &m);
+  real k = exponent_real_(field) - (subnormal ? (real)REAL_MANTISSA : R(0.0));
+  real inverse = R(0.5) * real_of(((EXPONENT_BIAS * 2 + 1) << REAL_MANTISSA) - field); /* 2^-k, as in log1p_ */
+  real f = m - R(1.0), fl = xl * scale * inverse;
+  real d = R(2.0) + f, dl = f - (d - R(2.0)), w = R(1.0) / d;
+  real p, pl, s = f * w;
+  p = two_product(s, d, &pl);
+  real sl = w * (((f - p) - pl) + (fl - s * (dl + fl))), g = s * s;
+  real h = two_sum(k * LN2_HI, R(2.0) * s, &e);
+  real l = e + fma_(k, LN2_LO, fma_(s * g, atanh_tail_(g), R(2.0) * sl)), y = h + l;
+  *low = l - (y - h);
+  return y;
 }
 
 /* log(1 + x) = k ln 2 + log(1 + f): u = fl(1 + x) gives k only; f = 2^-k x + (2^-k - 1) comes from x itself, and its

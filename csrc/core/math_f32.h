@@ -19,10 +19,12 @@
 #define ABOVE_INTEGERS R(0x1p23)
 
 #define EXP_LOWEST R(-104.0)  /* e^x < 2^-150 here: rounds to 0 */
+#define EXP_LOWEST_64 R(-131.0) /* n = -189, e^x 2^64 normal */
 #define EXP_HIGHEST R(89.0)   /* e^x > REAL_MAX here */
 #define HALF_RANGE R(0x1p64) /* about the square root of REAL_MAX; its exponent and logarithm: */
 #define HALF_RANGE_BITS R(64.0)
 #define HALF_RANGE_LOG R(44.0)
+#define POWER_LOWEST R(-174.0) /* n = -251, the lowest of scale_shifted_ */
 #define EXPM1_LOWEST R(-20.0) /* expm1 rounds to -1 here, and tanh(-10) too */
 #define EXPM1_LOWEST_N R(-30.0) /* and with this power of two */
 #define TINY R(0x1p-27)       /* |x| below this: expm1(x) = x to 1/4 ULP */
@@ -57,6 +59,14 @@ INLINE real log_cosh_tail_(real g) {
   q = fma_(q, g, R(-0x1.b9f0bep-8));
   q = fma_(q, g, R(0x1.6c166cp-6));
   return fma_(q, g, R(-0x1.555556p-4));
+}
+
+/* (2 atanh(s) / s - 2) / s^2 in g = s^2 <= 0.0312; error 3.0e-11 of atanh. */
+INLINE real atanh_tail_(real g) {
+  real p = R(0x1.ebac72p-3);
+  p = fma_(p, g, R(0x1.23f402p-2));
+  p = fma_(p, g, R(0x1.999bcep-2));
+  return fma_(p, g, R(0x1.555554p-1));
 }
 
 /* (sin(pi/2 f) / f - pi/2) / f^2 in g = f^2 <= 1/4; error 4.3e-9 of sin. */

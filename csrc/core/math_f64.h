@@ -16,10 +16,12 @@
 #define ABOVE_INTEGERS R(0x1p52)
 
 #define EXP_LOWEST R(-746.0)
+#define EXP_LOWEST_64 R(-752.0)
 #define EXP_HIGHEST R(710.0)
 #define HALF_RANGE R(0x1p512)
 #define HALF_RANGE_BITS R(512.0)
 #define HALF_RANGE_LOG R(354.0)
+#define POWER_LOWEST R(-1416.0)
 #define EXPM1_LOWEST R(-40.0)
 #define EXPM1_LOWEST_N R(-58.0)
 #define TINY R(0x1p-56)
@@ -37,19 +39,23 @@ INLINE real exp_tail_(real r) {
   return fma_(q, r, R(0x1.555555555553dp-3));
 }
 
-/* log(1 + f) - f + low for f in [-0.3, 0.4]; error 2.0e-18 of log(1 + f).
- * A polynomial in f would need degree 20. With s = f / (2 + f), log(1 + f) = 2 atanh(s) = 2s + s p,
- * p = (2/3) s^2 + ..., and 2s = f - s f = f - f^2/2 + s f^2/2; so log(1 + f) - f = s (f^2/2 + p) - f^2/2. */
-INLINE real log_tail_(real f, real low) {
-  real s = f / (R(2.0) + f), g = s * s, half = R(0.5) * f * f;
+/* (2 atanh(s) / s - 2) / s^2 in g = s^2 <= 0.0312; error 2.0e-18 of atanh. */
+INLINE real atanh_tail_(real g) {
   real p = R(0x1.30dd1b5edbdcdp-3);
   p = fma_(p, g, R(0x1.3973e434e7b8ep-3));
   p = fma_(p, g, R(0x1.7467fa338ed88p-3));
   p = fma_(p, g, R(0x1.c71c49dad251ep-3));
   p = fma_(p, g, R(0x1.2492494ba273ep-2));
   p = fma_(p, g, R(0x1.999999997567ap-2));
-  p = fma_(p, g, R(0x1.55555555555bp-1));
-  return fma_(s, fma_(p, g, half), low - half);
+  return fma_(p, g, R(0x1.55555555555bp-1));
+}
+
+/* log(1 + f) - f + low for f in [-0.3, 0.4]; error 2.0e-18 of log(1 + f).
+ * A polynomial in f would need degree 20. With s = f / (2 + f), log(1 + f) = 2 atanh(s) = 2s + s p,
+ * p = (2/3) s^2 + ..., and 2s = f - s f = f - f^2/2 + s f^2/2; so log(1 + f) - f = s (f^2/2 + p) - f^2/2. */
+INLINE real log_tail_(real f, real low) {
+  real s = f / (R(2.0) + f), g = s * s, half = R(0.5) * f * f;
+  return fma_(s, fma_(atanh_tail_(g), g, half), low - half);
 }
 
 /* (log cosh r - r^2/2) / r^4 in g = r^2 <= 1/4; error 2.0e-18 of log cosh. */

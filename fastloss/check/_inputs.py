@@ -15,6 +15,7 @@ SEED = 20240229
 
 # Tried on every parameter of a loss; those it refuses are outside its domain. An integer for the sake of indices.
 NUMBERS: tuple[float, ...] = (1, 0.0, 0.1, 3.0, False, True)
+WORDS = ("taylor",)
 
 # Parameters that say where classes are, not what the formula is.
 LAYOUT = ("axis",)
@@ -130,7 +131,7 @@ def parameter_sets(loss: Any, arrays: tuple[Array, Array]) -> list[dict[str, Any
     for name in loss._parameter_names:
         if name in LAYOUT:
             continue
-        for value in (*NUMBERS, per_column):
+        for value in (*NUMBERS, *WORDS, per_column):
             if _equal(value, defaults[name].default) or not _accepts(loss, arrays, {name: value}):
                 continue
             sets.append({name: value})

@@ -6,7 +6,18 @@ kernels. Differentially private functions have theirs in ``fastloss.reference.pr
 
 from ._reduce import Evaluation, ReferenceLoss, Terms
 from .activations import log_sigmoid, log_softmax, logsumexp, sigmoid, softmax, softplus
-from .binary import binary_cross_entropy, binary_cross_entropy_with_logits, hinge_loss, log_loss, squared_hinge_loss
+from .binary import (
+    balanced_cross_entropy,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    exponential_loss,
+    focal_loss,
+    hinge_loss,
+    log_loss,
+    poly_loss,
+    soft_margin_loss,
+    squared_hinge_loss,
+)
 from .metric import center_loss, contrastive_loss, cosine_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .multiclass import cross_entropy
 from .regression import (
@@ -29,6 +40,7 @@ __all__ = [
     "Evaluation",
     "ReferenceLoss",
     "Terms",
+    "balanced_cross_entropy",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "center_loss",
@@ -36,6 +48,8 @@ __all__ = [
     "cosine_embedding_loss",
     "cross_entropy",
     "dice_loss",
+    "exponential_loss",
+    "focal_loss",
     "gamma_nll_loss",
     "half_mse_loss",
     "hinge_loss",
@@ -50,10 +64,12 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "poisson_nll_loss",
+    "poly_loss",
     "pseudo_huber_loss",
     "quantile_loss",
     "sigmoid",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softplus",
     "squared_hinge_loss",
