@@ -21,6 +21,12 @@ const char *const fl_pointwise_names[] = {
 #undef POINTWISE
     NULL};
 
+const char *const fl_row_loss_names[] = {
+#define ROW_LOSS(name) #name,
+#include "row_losses.def"
+#undef ROW_LOSS
+    NULL};
+
 const char *const fl_unary_names[] = {
 #define UNARY(name) #name,
 #include "unary.def"

@@ -11,7 +11,7 @@
 
 #include "pairs/pair_kernels.h"
 #include "privacy/privacy_kernels.h"
-#include "rows/xent_options.h"
+#include "rows/row_call.h"
 
 typedef ptrdiff_t fl_size;
 
@@ -20,6 +20,13 @@ enum {
 #include "losses.def"
 #undef POINTWISE
   FL_POINTWISE_COUNT
+};
+
+enum {
+#define ROW_LOSS(name) FL_##name,
+#include "row_losses.def"
+#undef ROW_LOSS
+  FL_ROW_LOSS_COUNT
 };
 
 enum {
@@ -83,11 +90,14 @@ typedef struct fl_kernels {
   fl_row_kernels rows;
   fl_pair_rows *pairs[FL_PAIRS_COUNT];
   fl_pair_kernels pair;
+  fl_row_loss *row_loss[FL_ROW_LOSS_COUNT];
+  size_t (*row_loss_scratch)(fl_size classes, fl_size rows);
   fl_privacy_kernels privacy;
 } fl_kernels;
 
 /* Names in the order of the enums, NULL-terminated. */
 extern const char *const fl_pointwise_names[];
+extern const char *const fl_row_loss_names[];
 extern const char *const fl_unary_names[];
 extern const char *const fl_pairs_names[];
 

@@ -17,6 +17,13 @@
 
 #include "pairs/kernels.h"
 
+#include "rows/curve_rows.h"
+#include "rows/separable.h"
+
+#define FASTLOSS_BODIES
+#include "row_losses.def"
+#undef FASTLOSS_BODIES
+
 #include "privacy/kernels.h"
 
 /* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. */
@@ -89,6 +96,11 @@
 #undef POINTWISE_LONG
 #undef POINTWISE
 
+#define ROW_LOSS(name) \
+  static void name##_call(const fl_row_call *call, void *scratch) { run_row_body(name##_rows, call, scratch); }
+#include "row_losses.def"
+#undef ROW_LOSS
+
 #define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_, n, x, y); }
 #include "unary.def"
 #undef UNARY
@@ -126,5 +138,11 @@ const fl_kernels FASTLOSS_TABLE = {
 #undef PAIR_LOSS
     },
     .pair = PAIR_KERNELS,
+    .row_loss = {
+#define ROW_LOSS(name) name##_call,
+#include "row_losses.def"
+#undef ROW_LOSS
+    },
+    .row_loss_scratch = row_loss_scratch,
     .privacy = PRIVACY_KERNELS,
 };

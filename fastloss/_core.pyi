@@ -64,6 +64,26 @@ def cross_entropy(
 def quick_cross_entropy(
     want: int, x: object, target: object, parameters: tuple[Any, ...], plain: tuple[Any, ...], mean: bool, grad: object
 ) -> Any: ...
+def row_loss(
+    index: int,
+    work: float,
+    x: Array,
+    target: Array,
+    soft: bool,
+    parameters: Array,
+    class_weight: Array | None,
+    class_factor: Array | None,
+    factor: float,
+    ignore_index: int | None,
+    sample_weight: Array | None,
+    upstream: Array | None,
+    scale: float,
+    grad: Array | None,
+    hess: Array | None,
+    unreduced: Array | None,
+) -> float: ...
+def inside_domain(array: Array, is_double: bool, domain: str) -> bool: ...
+def names_of_rows() -> dict[str, int]: ...
 def softmax_rows(which: int, logits: Array, out: Array | None, values: Array | None) -> None: ...
 def pair_rows(
     index: int,

@@ -44,6 +44,20 @@ cdef extern from "fastloss.h" nogil:
         double (*dice_value)(const fl_overlap *, double) noexcept nogil
         void (*dice_gradient)(fl_size, const void *, const void *, int, const fl_overlap *, double, double,
                               void *) noexcept nogil
+    ctypedef struct fl_row_call:
+        fl_size classes
+        fl_size rows
+        const double *parameter
+        fl_size parameters
+        fl_rows x
+        const int64_t *target
+        fl_rows probability
+        const unsigned char *skip
+        const double *scale
+        double *value
+        fl_rows grad
+        fl_rows hess
+    ctypedef void fl_row_loss(const fl_row_call *, void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
     ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const void *, const double *, double, void *,
@@ -65,6 +79,8 @@ cdef extern from "fastloss.h" nogil:
         fl_row_kernels rows
         fl_pair_rows **pairs
         fl_pair_kernels pair
+        fl_row_loss **row_loss
+        size_t (*row_loss_scratch)(fl_size, fl_size) noexcept nogil
     enum:
         FL_BLOCK
         FL_ROW_CHUNK
@@ -88,6 +104,7 @@ cdef extern from "fastloss.h" nogil:
         FL_NON_NEGATIVE
         FL_POSITIVE
     const char **fl_pointwise_names
+    const char **fl_row_loss_names
     const char **fl_unary_names
     const char **fl_pairs_names
     const char *fl_isa_name(int)

@@ -1,4 +1,7 @@
-"""How cross-entropy is called: rows of logits, a class axis anywhere, labels or probabilities."""
+"""How losses of rows of classes are declared and called: a class axis anywhere, labels or probabilities.
+
+Not here: formulas, and what cross-entropy alone has (``_cross_entropy.py``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,24 +22,114 @@ from fastloss._loss import make_loss
 # Any label fits below it: how many classes there are where only the target is known.
 UNKNOWN_CLASSES = 2**62
 
+NO_NUMBERS = np.empty(0)
 
-def rowwise_loss(function: Callable[..., Any]) -> Any:
-    """Declare a loss of rows of logits with integer or probability targets."""
-    parameters = list(inspect.signature(function).parameters.values())[2:]
+
+@dataclass(frozen=True)
+class Numbers:
+    """A row loss's own parameters as its kernel takes them.
+
+    ``values`` are listed in the kernel's file; ``factor`` and ``by_class`` multiply the loss of a row, without being
+    weights (focal loss's alpha).
+    """
+
+    values: Array = field(default_factory=lambda: NO_NUMBERS)
+    factor: float = 1.0
+    by_class: Array | None = None
+
+
+# The parameters by name, the computing type, the number of classes.
+Prepare = Callable[[dict[str, Any], np.dtype[Any], int], Any]
+
+
+def rowwise_loss(
+    *,
+    targets: str,
+    numbers: Prepare = lambda values, real, classes: Numbers(),
+    domains: Callable[[dict[str, Any]], tuple[str, str]] = lambda values: ("any", "any"),
+    hessian: bool = True,
+    work: float = 0.6,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a loss of rows of classes whose kernel is listed in csrc/row_losses.def.
+
+    Parameters
+    ----------
+    targets : {"labels", "probabilities"}
+        What the target holds.
+    numbers
+        The checks of the loss's own parameters.
+    domains
+        What predictions and probability targets may be: "any", "unit interval" or "non-negative".
+    hessian
+        Whether a diagonal Hessian makes sense.
+    work
+        Nanoseconds an element on one thread: where a second one begins to pay.
+    """
+
+    def declare(function: Callable[..., Any]) -> Any:
+        index = _core.names_of_rows()[function.__name__]
+
+        def run(own: Numbers, call: RowCall) -> float:
+            return _core.row_loss(
+                index, work, call.x, call.target, call.soft, own.values, call.class_weight, own.by_class, own.factor,
+                call.ignore_index, call.sample_weight, call.upstream, call.scale, call.grad, call.hess, call.unreduced,
+            )  # fmt: skip
+
+        return declare_rows(function, targets, evaluate, numbers, run, domains=domains, hessian=hessian)
+
+    return declare
+
+
+def declare_rows(
+    function: Callable[..., Any],
+    targets: str,
+    evaluate: Callable[..., Any],
+    prepare: Prepare,
+    run: Callable[[Any, RowCall], float],
+    *,
+    domains: Callable[[dict[str, Any]], tuple[str, str]] = lambda values: ("any", "any"),
+    hessian: bool = True,
+    **attributes: Any,
+) -> Any:
+    """The loss object of a declared row loss; ``targets`` may be "either" here, ``run`` calls its kernel."""
+    parameters = list(inspect.signature(function).parameters.values())
+    labelled = "class_weight=None, ignore_index=-100, " if targets != "probabilities" else ""
     return make_loss(
         function,
         arrays=2,
-        entry_points=3,
-        denominator_of="target, /, *, class_weight=None, ignore_index=-100, axis=-1, sample_weight=None",
+        entry_points=3 if hessian else 2,
+        denominator_of=f"target, /, *, {labelled}axis=-1, sample_weight=None",
         evaluate=evaluate,
-        denominator=denominator,
+        denominator=denominator if labelled else denominator_of_probabilities,
         attributes={
-            "_parameter_names": [p.name for p in parameters],
-            "_plain": tuple(p.default for p in parameters),
+            "_parameter_names": [p.name for p in parameters[2:]],
+            "_first": parameters[0].name,
+            "_targets": targets,
+            "_prepare": staticmethod(prepare),
+            "_run": staticmethod(run),
+            "_domains": staticmethod(domains),
             "kind": "rowwise",
+            **attributes,
         },
         unreduced="an array of the prediction's shape without the class axis",
     )
+
+
+@dataclass
+class RowCall:
+    """What a row kernel is called with: arrays as (outer, C, inner), numbers per row flat, None where absent."""
+
+    x: Array
+    target: Array
+    soft: bool
+    class_weight: Array | None
+    ignore_index: int | None
+    sample_weight: Array | None
+    upstream: Array | None
+    scale: float
+    grad: Array | None
+    hess: Array | None
+    unreduced: Array | None
 
 
 def denominator(
@@ -46,13 +140,21 @@ def denominator(
     ignored = _ignore_index(ignore_index)
     real = np.dtype(np.float64)
     if t.dtype.kind not in "iu":
-        k = arguments.check_axis(axis, t.ndim)
-        shape = t.shape[:k] + t.shape[k + 1 :]
-        weights = _sample_weights(sample_weight, shape, real, None)
-        return float(math.prod(shape)) if weights is None else _core.weight_total(weights, True)[1]
-    by_class = None if class_weight is None else _class_weight(class_weight, None, real)
+        if loss._targets == "labels":
+            raise TypeError(f"target has dtype {t.dtype}; class indices must be integers")
+        return denominator_of_probabilities(loss, t, axis, sample_weight)
+    by_class = None if class_weight is None else per_class(class_weight, "class_weight", None, real)
     classes = UNKNOWN_CLASSES if by_class is None else by_class.size
     return _check_labels(t, t.reshape(-1, 1), classes, ignored, by_class, sample_weight, real)[1]
+
+
+def denominator_of_probabilities(loss: Any, target: object, axis: object, sample_weight: object) -> float:
+    """Sum of the sample weights over the rows."""
+    t = arguments.as_array(target, "target")
+    k = arguments.check_axis(axis, t.ndim)
+    shape = t.shape[:k] + t.shape[k + 1 :]
+    weights = _sample_weights(sample_weight, shape, np.dtype(np.float64), None)
+    return float(math.prod(shape)) if weights is None else _core.weight_total(weights, True)[1]
 
 
 def _ignore_index(value: object) -> int | None:
@@ -64,16 +166,16 @@ def _ignore_index(value: object) -> int | None:
         raise TypeError(f"ignore_index = {value!r} is not an integer or None") from error
 
 
-def _class_weight(value: object, classes: int | None, real: np.dtype[Any]) -> Array:
-    """One weight per class, contiguous, in the computing type."""
-    weight = arguments.as_array(value, "class_weight")
-    if weight.ndim != 1 or (classes is not None and weight.shape != (classes,)):
-        expected = "one dimension" if classes is None else f"shape ({classes},): one weight per class"
-        raise ValueError(f"class_weight has shape {weight.shape}; expected {expected}")
+def per_class(value: object, name: str, classes: int | None, real: np.dtype[Any]) -> Array:
+    """One finite number >= 0 per class, contiguous, in the computing type."""
+    given = arguments.as_array(value, name)
+    if given.ndim != 1 or (classes is not None and given.shape != (classes,)):
+        expected = "one dimension" if classes is None else f"shape ({classes},): one number per class"
+        raise ValueError(f"{name} has shape {given.shape}; expected {expected}")
     with np.errstate(over="ignore"):
-        rounded = np.ascontiguousarray(weight, dtype=real)
+        rounded = np.ascontiguousarray(given, dtype=real)
     if not (np.isfinite(rounded) & (rounded >= 0)).all():
-        raise arguments.bad_weight(weight, "class_weight", real)
+        raise arguments.bad_weight(given, name, real)
     return rounded
 
 
@@ -123,23 +225,32 @@ def _check_labels(
     return weights, total
 
 
-def _is_soft(target: Array, shape: tuple[int, ...], axis: int) -> bool:
-    """Whether the target holds probabilities; raises where it is neither those nor class indices."""
+def _is_soft(loss: Any, target: Array, shape: tuple[int, ...], axis: int) -> bool:
+    """Whether the target holds probabilities; raises where it is nothing that the loss takes."""
     rows = shape[:axis] + shape[axis + 1 :]
+    name, targets = loss._first, loss._targets
+    if targets == "probabilities":
+        if target.shape == shape:
+            return True
+        hint = ": class indices go to sparse_categorical_cross_entropy" if target.shape == rows else ""
+        raise ValueError(f"target has shape {target.shape} but {name} have shape {shape}; expected probabilities of "
+                         f"that shape{hint}")  # fmt: skip
+    either = targets == "either"
     if target.dtype.kind in "iu":
         if target.shape == shape:
-            raise TypeError(f"target has dtype {target.dtype} and the logits' shape {shape}; expected class indices of "
-                            f"shape {rows}, or probabilities of a floating type")  # fmt: skip
+            instead = ", or probabilities of a floating type" if either else ""
+            raise TypeError(f"target has dtype {target.dtype} and the {name}' shape {shape}; expected class indices of "
+                            f"shape {rows}{instead}")  # fmt: skip
         if target.shape != rows:
-            raise ValueError(f"target has shape {target.shape} but logits have shape {shape} with class axis {axis}; "
+            raise ValueError(f"target has shape {target.shape} but {name} have shape {shape} with class axis {axis}; "
                              f"expected class indices of shape {rows}")  # fmt: skip
         return False
-    if target.shape == shape:
+    if target.shape == shape and either:
         return True
-    if target.shape == rows:
-        raise TypeError(f"target has dtype {target.dtype}; class indices of shape {rows} must be integers "
-                        f"(probabilities would have the logits' shape {shape})")  # fmt: skip
-    raise ValueError(f"target has shape {target.shape} but logits have shape {shape}; expected probabilities of that "
+    if target.shape == rows or not either:
+        instead = f" (probabilities would have the {name}' shape {shape})" if either else ""
+        raise TypeError(f"target has dtype {target.dtype}; class indices of shape {rows} must be integers{instead}")
+    raise ValueError(f"target has shape {target.shape} but {name} have shape {shape}; expected probabilities of that "
                      f"shape or integer class indices of shape {rows}")  # fmt: skip
 
 
@@ -148,21 +259,30 @@ def _upstream(grad_output: object, reduction: str, shape: tuple[int, ...]) -> tu
     return factor, None if array is None else np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
 
 
-def _options(values: dict[str, Any]) -> dict[str, float]:
-    """The scalar parameters, checked; logit_softcap 0 stands for none."""
-    cap = values["logit_softcap"]
-    return {
-        "label_smoothing": arguments.fraction(values["label_smoothing"], "label_smoothing"),
-        "temperature": arguments.positive(values["temperature"], "temperature"),
-        "logit_softcap": 0.0 if cap is None else arguments.positive(cap, "logit_softcap"),
-        "z_loss": arguments.non_negative(values["z_loss"], "z_loss"),
-    }
+def _check_domains(
+    domains: tuple[str, str], x: Array, name: str, t: Array, live: Callable[[], Array], axis: int
+) -> None:
+    """Raise for the first target or prediction outside its domain; predictions in rows that count nothing may be it."""
+    real = x.dtype
+    for domain, array, what in ((domains[1], t, "target"), (domains[0], x, name)):
+        if domain == "any" or _core.inside_domain(array, real.itemsize == 8, domain):
+            continue
+        with np.errstate(over="ignore"):
+            rounded = array.astype(real)
+        bad = (rounded < 0) | (rounded > 1) if domain == "unit interval" else rounded < 0
+        if array is x:
+            bad &= np.expand_dims(live(), axis)
+        if bad.any():
+            flat = int(np.argmax(bad))
+            expected = "a number in [0, 1]" if domain == "unit interval" else "a number >= 0"
+            raise ValueError(f"{what}{arguments.element(array, flat)} = {array.reshape(-1)[flat]} is out of range; "
+                             f"expected {expected}")  # fmt: skip
 
 
 def evaluate(
     loss: Any,
     want: int,
-    logits: object,
+    prediction: object,
     target: object,
     parameters: tuple[Any, ...],
     sample_weight: object,
@@ -174,20 +294,8 @@ def evaluate(
     hess_out: object,
 ) -> Any:
     """What the entry points of a row loss call; ``want`` is 0, 1 or 2 derivatives."""
-    if (
-        want < 2
-        and sample_weight is None
-        and denominator is None
-        and grad_output is None
-        and out is None
-        and (reduction == "mean" or reduction == "sum")
-        and _settings.get_backend() == "native"
-    ):
-        result = _core.quick_cross_entropy(want, logits, target, parameters, loss._plain, reduction == "mean", grad_out)
-        if result is not None:
-            return result
     return general(
-        loss, want, logits, target, parameters, sample_weight, reduction, denominator, grad_output,
+        loss, want, prediction, target, parameters, sample_weight, reduction, denominator, grad_output,
         (out, grad_out, hess_out),
     )  # fmt: skip
 
@@ -195,7 +303,7 @@ def evaluate(
 def general(
     loss: Any,
     want: int,
-    logits: object,
+    prediction: object,
     target: object,
     parameters: tuple[Any, ...],
     sample_weight: object,
@@ -208,22 +316,22 @@ def general(
     values = dict(zip(loss._parameter_names, parameters, strict=True))
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
-    x, result_type = arguments.as_prediction(logits, "logits")
+    name = loss._first
+    x, result_type = arguments.as_prediction(prediction, name)
     if x.ndim == 0:
-        raise ValueError("logits are 0-dimensional; expected a class axis")
+        raise ValueError(f"{name} are 0-dimensional; expected a class axis")
     axis = arguments.check_axis(values["axis"], x.ndim)
     t = arguments.as_array(target, "target")
     shape, real, classes = x.shape, x.dtype, x.shape[axis]
     rows = shape[:axis] + shape[axis + 1 :]
     n_rows = math.prod(rows)
-    soft = _is_soft(t, shape, axis)
+    soft = _is_soft(loss, t, shape, axis)
     if classes == 0 and n_rows:
-        raise ValueError(f"logits have shape {shape}: {n_rows} rows of no classes")
-    options = _options(values)
-    for name, number in options.items():
-        arguments.representable(number, name, real)
-    ignored = _ignore_index(values["ignore_index"])
-    by_class = None if values["class_weight"] is None else _class_weight(values["class_weight"], classes, real)
+        raise ValueError(f"{name} have shape {shape}: {n_rows} rows of no classes")
+    own = loss._prepare(values, real, classes)
+    ignored = _ignore_index(values.get("ignore_index"))
+    class_weight = values.get("class_weight")
+    by_class = None if class_weight is None else per_class(class_weight, "class_weight", classes, real)
     factor, upstream = _upstream(grad_output, reduction, rows)
     outer, _, inner = _layout.sizes(shape, axis)
     target_rows: Array = t.reshape((outer, classes, inner) if soft else (outer, inner))
@@ -233,10 +341,16 @@ def general(
     else:
         weights, weight_sum = _check_labels(t, target_rows, classes, ignored, by_class, sample_weight, real)
 
-    inputs = arguments.named_arrays(logits=logits, target=target, sample_weight=sample_weight, grad_output=grad_output,
-                                    class_weight=values["class_weight"])  # fmt: skip
+    given_arrays = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
+    inputs = arguments.named_arrays(**{name: prediction}, target=target, sample_weight=sample_weight,
+                                    grad_output=grad_output, **given_arrays)  # fmt: skip
     results = arguments.check_outputs(outputs, want, reduction, (rows, shape, shape), result_type, inputs)
 
+    def live() -> Array:
+        mask = np.ones(rows, bool) if weights is None else weights.reshape(rows) != 0
+        return mask if soft or ignored is None else mask & (t != ignored)
+
+    _check_domains(loss._domains(values), x, name, t, live, axis)
     divisor = 1.0
     if reduction == "mean":
         divisor = weight_sum if given_denominator is None else given_denominator
@@ -256,10 +370,10 @@ def general(
     ]
     if x.size:
         grad, hess = (None if d is None else d[0] for d in derivatives)
-        value = _core.cross_entropy(
-            _layout.rows_view(x, axis), target_rows, soft, options, by_class, ignored, weights, upstream,
+        value = loss._run(own, RowCall(
+            _layout.rows_view(x, axis), target_rows, soft, by_class, ignored, weights, upstream,
             factor / divisor if divisor else 0.0, grad, hess, unreduced,
-        )  # fmt: skip
+        ))  # fmt: skip
     for r, d in zip(results[1:], derivatives, strict=True):
         if r is not None and d is not None and (d[1] or r.dtype != real):
             r[...] = d[0].reshape(shape)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from fastloss._rowwise import rowwise_loss
+from fastloss._cross_entropy import cross_entropy_loss
 
 
-@rowwise_loss
+@cross_entropy_loss
 def cross_entropy(
     logits: ArrayLike,
     target: ArrayLike,

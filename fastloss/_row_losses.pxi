@@ -1,0 +1,237 @@
+# Losses over rows of classes, from the table of row kernels. Included in _core.pyx.
+
+# One call of a row loss: everything that is the same for all its tiles.
+cdef struct RowJob:
+    fl_row_loss *body
+    const fl_kernels *kernels
+    Rows rows
+    Array3 x, grad, hess
+    Labels labels                # data is NULL where the target holds probabilities
+    const Py_buffer *soft
+    Py_ssize_t itemsize
+    const double *parameter
+    Py_ssize_t parameters
+    const void *class_weight     # reals, one per class, or NULL: weights of the rows
+    const void *class_factor     # the same, but a part of the loss, no weight
+    double factor                # a part of the loss for all rows
+    const double *sample_weight  # one number for every row each, or NULL
+    const double *upstream
+    double *unreduced
+    double scale
+    Py_ssize_t gather_bytes, row_bytes, scratch_bytes
+
+
+cdef inline double real_at(const void *reals, Py_ssize_t itemsize, int64_t k) noexcept nogil:
+    return (<const double *>reals)[k] if itemsize == 8 else (<const float *>reals)[k]
+
+
+cdef fl_rows target_rows(const RowJob *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *gathered) noexcept nogil:
+    """The probabilities of a tile: where they lie, or converted."""
+    cdef const Rows *r = &x.rows
+    cdef const Py_buffer *b = x.soft
+    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2]
+    cdef const char *source = <const char *>b.buf + first * stride + (group * b.strides[0] if r.inner != 1 else 0)
+    cdef fl_rows rows
+    if x.gather_bytes:
+        for i in range(n):
+            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * r.classes * x.itemsize)
+        rows.data = gathered
+        rows.row_stride = r.classes
+        rows.class_stride = 1
+    else:
+        rows.data = <void *>source
+        rows.row_stride = stride // x.itemsize
+        rows.class_stride = b.strides[1] // x.itemsize
+    return rows
+
+
+cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
+    cdef const Rows *r = &x.rows
+    cdef Py_ssize_t group = piece // r.tiles
+    cdef Py_ssize_t first = piece % r.tiles * r.tile
+    cdef Py_ssize_t n = min(r.tile, r.rows - first)
+    cdef Py_ssize_t i, row = group * r.rows + first
+    cdef int64_t *label = <int64_t *>scratch
+    cdef double *scale = <double *>(scratch + x.row_bytes)
+    cdef double *value = <double *>(scratch + 2 * x.row_bytes)
+    cdef double *weight = <double *>(scratch + 3 * x.row_bytes)
+    cdef unsigned char *skip = <unsigned char *>(scratch + 4 * x.row_bytes)
+    cdef char *gathered = scratch + 5 * x.row_bytes
+    cdef fl_row_call call
+    cdef double w
+    call.classes = r.classes
+    call.rows = n
+    call.parameter = x.parameter
+    call.parameters = x.parameters
+    call.x = at_rows(&x.x, r, group, first, x.itemsize)
+    call.grad = at_rows(&x.grad, r, group, first, x.itemsize)
+    call.hess = at_rows(&x.hess, r, group, first, x.itemsize)
+    call.target = NULL
+    call.probability.data = NULL
+    call.probability.row_stride = call.probability.class_stride = 0
+    call.skip = skip
+    call.scale = scale
+    call.value = value
+    if x.labels.data != NULL:
+        load_labels(&x.labels, r, group, first, n, label)
+        call.target = label
+    else:
+        call.probability = target_rows(x, group, first, n, gathered)
+    for i in range(n):
+        w = x.factor
+        skip[i] = 0
+        if call.target != NULL:
+            if label[i] < 0:
+                skip[i] = 1
+                label[i] = 0
+            if x.class_weight != NULL:
+                w *= real_at(x.class_weight, x.itemsize, label[i])
+            if x.class_factor != NULL:
+                w *= real_at(x.class_factor, x.itemsize, label[i])
+        weight[i] = w
+        scale[i] = x.scale
+        if x.sample_weight != NULL:
+            scale[i] *= x.sample_weight[row + i]
+            skip[i] |= x.sample_weight[row + i] == 0
+        if x.upstream != NULL:
+            scale[i] *= x.upstream[row + i]
+        scale[i] *= w
+        skip[i] |= w == 0
+    x.body(&call, gathered + x.gather_bytes)
+    for i in range(n):
+        if skip[i]:
+            continue
+        value[i] *= weight[i]
+        if x.sample_weight != NULL:
+            value[i] *= x.sample_weight[row + i]
+    if x.unreduced != NULL:
+        memcpy(x.unreduced + row, value, n * sizeof(double))
+    table_of(True).sum(n, value, slot, slot + 1)
+
+
+cdef int run_rows(RowJob *x, double work, double *total) except -1:
+    """Runs all tiles; *total becomes the sum of the weighted row losses."""
+    cdef Py_ssize_t piece, pieces = x.rows.groups * x.rows.tiles
+    cdef double hi = 0.0
+    cdef double lo = 0.0
+    cdef int threads
+    cdef char *memory
+    cdef char *scratch
+    cdef double *slots
+    x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
+    x.scratch_bytes = (x.kernels.row_loss_scratch(x.rows.classes, x.rows.tile) + 63) // 64 * 64
+    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes
+    # A row costs as much as some thirty elements besides.
+    threads = threads_acquire(work * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
+    memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
+    if memory == NULL:
+        threads_release(threads)
+        raise MemoryError("no memory for the row tiles of a loss")
+    scratch = memory + (64 - <uintptr_t>memory % 64) % 64
+    slots = <double *>(memory + threads * x.scratch_bytes + 64)
+    with nogil:
+        if threads > 1:
+            for piece in prange(pieces, num_threads=threads, schedule="static"):
+                row_tile(x, scratch + threadid() * x.scratch_bytes, piece, slots + 2 * piece)
+        else:
+            for piece in range(pieces):
+                row_tile(x, scratch, piece, slots + 2 * piece)
+        for piece in range(pieces):
+            add_pair(&hi, &lo, slots[2 * piece], slots[2 * piece + 1])
+    free(memory)
+    threads_release(threads)
+    total[0] = pair_value(hi, lo)
+    return 0
+
+
+def row_loss(int index, double work, const real[:, :, :] x, target, bint soft, const double[::1] parameters,
+             const real[::1] class_weight, const real[::1] class_factor, double factor, ignore_index,
+             const double[::1] sample_weight, const double[::1] upstream, double scale,
+             real[:, :, :] grad, real[:, :, :] hess, double[::1] unreduced):
+    """Sum of the weighted losses of row kernel `index`; arguments are checked, labels too.
+
+    x, grad, hess: (outer, C, inner); target: labels (outer, inner), or probabilities (outer, C, inner) where `soft`;
+    parameters: the kernel's numbers; class_weight, class_factor: one number per class, or None; sample_weight,
+    upstream, unreduced: one for every row, or None; grad and hess are None where not wanted."""
+    cdef RowJob job
+    cdef Py_buffer b
+    cdef double total = 0.0
+    job.itemsize = sizeof(real)
+    job.rows = rows_of(x.shape[0], x.shape[1], x.shape[2])
+    job.kernels = table_of(real is double)
+    job.body = job.kernels.row_loss[index]
+    job.x = array3(x)
+    job.grad = array3[real](grad)
+    job.hess = array3[real](hess)
+    job.parameters = parameters.shape[0]
+    job.parameter = &parameters[0] if job.parameters else NULL
+    job.class_weight = job.class_factor = NULL
+    job.sample_weight = job.upstream = NULL
+    job.unreduced = NULL
+    if class_weight is not None:
+        job.class_weight = &class_weight[0]
+    if class_factor is not None:
+        job.class_factor = &class_factor[0]
+    if sample_weight is not None:
+        job.sample_weight = &sample_weight[0]
+    if upstream is not None:
+        job.upstream = &upstream[0]
+    if unreduced is not None:
+        job.unreduced = &unreduced[0]
+    job.factor = factor
+    job.scale = scale
+    job.gather_bytes = 0
+    PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
+    try:
+        job.soft = &b
+        job.labels.data = NULL
+        if not soft:
+            describe_labels(&job.labels, &b, ignore_index)
+        elif not usable_rows(&b, sizeof(real), FL_F64 if real is double else FL_F32):
+            # Probabilities of another type (or alignment) are converted a tile at a time.
+            job.gather_bytes = (job.rows.tile * job.rows.classes * sizeof(real) + 63) // 64 * 64
+        run_rows(&job, work, &total)
+    finally:
+        PyBuffer_Release(&b)
+    return total
+
+
+def inside_domain(array, bint is_double, str domain):
+    """Whether every element, once rounded to the computing type, is in a domain; a NaN is in every one."""
+    cdef fl_operand operand
+    cdef Buffers buffers = Buffers()
+    cdef const fl_kernels *kernels = table_of(is_double)
+    cdef Py_ssize_t size = array.size
+    cdef Py_ssize_t block, blocks = (size + FL_BLOCK - 1) // FL_BLOCK
+    cdef int threads, bad = 0, wanted = FL_UNIT_INTERVAL if domain == "unit interval" else FL_NON_NEGATIVE
+    if size == 0 or domain == "any":
+        return True
+    buffers.describe(array, &operand, kernels.bits, False)
+    threads = threads_acquire(0.1 * size) if blocks > 1 else 1
+    with nogil:
+        if threads > 1:
+            for block in prange(blocks, num_threads=threads, schedule="static"):
+                bad += block_outside(kernels, &operand, wanted, block, size)
+        else:
+            for block in range(blocks):
+                bad += block_outside(kernels, &operand, wanted, block, size)
+    threads_release(threads)
+    return bad == 0
+
+
+cdef int block_outside(const fl_kernels *kernels, const fl_operand *operand, int domain, Py_ssize_t block,
+                       Py_ssize_t size) noexcept nogil:
+    cdef double gathered[FL_BLOCK]
+    cdef Py_ssize_t start = block * FL_BLOCK
+    cdef Py_ssize_t n = min(size - start, <Py_ssize_t>FL_BLOCK)
+    return not kernels.check(domain, n, fl_operand_read(operand, kernels, start, n, gathered))
+
+
+def names_of_rows():
+    """Kernel number of every row loss."""
+    cdef int k = 0
+    names = {}
+    while fl_row_loss_names[k] != NULL:
+        names[fl_row_loss_names[k].decode()] = k
+        k += 1
+    return names
