@@ -53,7 +53,7 @@ def traffic(p: Problem) -> dict[str, int]:
         return {"read": n}
     if p.kind == "activation":
         return {"copy": n}
-    target = 2 * p.target.nbytes if p.rowwise and not p.soft else p.target.nbytes
+    target = 2 * p.target.nbytes if p.rowwise and not p.dense else p.target.nbytes
     if p.kind == "value":
         return {"read": n + target}
     return {"read": target, "scale" if p.in_place else "copy": n}

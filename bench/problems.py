@@ -41,13 +41,18 @@ class Problem:
         return self.name in BY_NAME and BY_NAME[self.name].rowwise
 
     @property
+    def dense(self) -> bool:
+        """Whether the target holds probabilities of classes."""
+        return self.soft or (self.rowwise and BY_NAME[self.name].targets == "probabilities")
+
+    @property
     def domain(self) -> str:
         return BY_NAME[self.name].inputs.__name__ if self.name in BY_NAME else self.kind
 
     @property
     def terms(self) -> int:
         """What the mean divides by."""
-        return self.target.size // self.shape[self.axis] if self.soft else self.target.size
+        return self.target.size // self.shape[self.axis] if self.dense else self.target.size
 
     def random(self, spread: float = 1.0) -> Array:
         """Normal numbers; a million of them repeated, since drawing many takes longer than measuring on them."""
@@ -65,6 +70,9 @@ class Problem:
             return np.empty(0, self.dtype)
         if self.domain == "probabilities":
             return np.asarray(real(0.5) + real(0.48) * np.sin(self.random(3)))
+        if self.domain.endswith("distributions"):
+            weights = np.exp(self.random())
+            return np.asarray(weights / weights.sum(axis=self.axis, keepdims=True))
         return self.random(1 if self.domain in ("residuals", "counts", "amounts") else 3)
 
     @cached_property
@@ -76,8 +84,8 @@ class Problem:
         if self.domain in ("counts", "amounts"):
             drawn = np.abs(np.roll(self.random(2), 1)) + real(0.01)
             return np.floor(drawn) if self.domain == "counts" else drawn
-        if self.soft:
-            weights = np.exp(self.random())
+        if self.dense:
+            weights = np.exp(np.roll(self.random(), 1))
             return np.asarray(weights / weights.sum(axis=self.axis, keepdims=True))
         if self.rowwise:
             shape = list(self.shape)
@@ -94,7 +102,7 @@ class Problem:
             return 1.0, getattr(idiomatic, self.name)(x)
         if self.kind == "clip":
             return 1.0, idiomatic.clip_and_noise(x, BOUND, 0.0, np.random.default_rng())
-        t = self.target if self.rowwise and not self.soft else self.target.astype(np.float64)
+        t = self.target if self.rowwise and not self.dense else self.target.astype(np.float64)
         return idiomatic.value_and_grad(self.name, self.axis)(x, t)
 
     def error(self, call: Call) -> float:

@@ -33,7 +33,15 @@ from fastloss.metric import (
     margin_ranking_loss,
     triplet_margin_loss,
 )
-from fastloss.multiclass import cross_entropy
+from fastloss.multiclass import (
+    categorical_cross_entropy,
+    cross_entropy,
+    kl_divergence,
+    multiclass_hinge_loss,
+    poly_cross_entropy,
+    softmax_focal_loss,
+    sparse_categorical_cross_entropy,
+)
 from fastloss.regression import (
     gamma_nll_loss,
     half_mse_loss,
@@ -57,6 +65,7 @@ __all__ = [
     "balanced_cross_entropy",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "categorical_cross_entropy",
     "center_loss",
     "contrastive_loss",
     "cosine_embedding_loss",
@@ -70,6 +79,7 @@ __all__ = [
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
+    "kl_divergence",
     "l1_loss",
     "log_cosh_loss",
     "log_loss",
@@ -79,8 +89,10 @@ __all__ = [
     "mae_loss",
     "margin_ranking_loss",
     "mse_loss",
+    "multiclass_hinge_loss",
     "num_threads",
     "poisson_nll_loss",
+    "poly_cross_entropy",
     "poly_loss",
     "privacy",
     "pseudo_huber_loss",
@@ -93,7 +105,9 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softmax_focal_loss",
     "softplus",
+    "sparse_categorical_cross_entropy",
     "squared_hinge_loss",
     "triplet_margin_loss",
     "tweedie_loss",

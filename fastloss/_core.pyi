@@ -82,6 +82,19 @@ def row_loss(
     hess: Array | None,
     unreduced: Array | None,
 ) -> float: ...
+def quick_rows(
+    index: int,
+    work: float,
+    want: int,
+    x: object,
+    target: object,
+    parameters: tuple[Any, ...],
+    plain: tuple[Any, ...],
+    ignored_at: int,
+    numbers: tuple[Array, Array],
+    mean: bool,
+    grad: object,
+) -> Any: ...
 def inside_domain(array: Array, is_double: bool, domain: str) -> bool: ...
 def names_of_rows() -> dict[str, int]: ...
 def softmax_rows(which: int, logits: Array, out: Array | None, values: Array | None) -> None: ...

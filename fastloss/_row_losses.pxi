@@ -25,16 +25,17 @@ cdef inline double real_at(const void *reals, Py_ssize_t itemsize, int64_t k) no
     return (<const double *>reals)[k] if itemsize == 8 else (<const float *>reals)[k]
 
 
-cdef fl_rows target_rows(const RowJob *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *gathered) noexcept nogil:
+cdef fl_rows target_rows(const RowJob *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n,
+                         char *gathered) noexcept nogil:
     """The probabilities of a tile: where they lie, or converted."""
     cdef const Rows *r = &x.rows
     cdef const Py_buffer *b = x.soft
-    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2]
+    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2], row_bytes = r.classes * x.itemsize
     cdef const char *source = <const char *>b.buf + first * stride + (group * b.strides[0] if r.inner != 1 else 0)
     cdef fl_rows rows
     if x.gather_bytes:
         for i in range(n):
-            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * r.classes * x.itemsize)
+            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * row_bytes)
         rows.data = gathered
         rows.row_stride = r.classes
         rows.class_stride = 1
@@ -194,6 +195,90 @@ def row_loss(int index, double work, const real[:, :, :] x, target, bint soft, c
     finally:
         PyBuffer_Release(&b)
     return total
+
+
+def quick_rows(int index, double work, int want, x, target, tuple parameters, tuple plain, int ignored_at, numbers,
+               bint mean, grad):
+    """The common call without detours: contiguous arrays, integer labels, everything at its default but ignore_index,
+    which is parameter `ignored_at`. `numbers`: the kernel's for float32 and float64. None where that does not hold or
+    something is wrong: the general path then says what."""
+    cdef RowJob job
+    cdef Buffers buffers
+    cdef Py_buffer *b
+    cdef Py_buffer *t
+    cdef Py_buffer *g
+    cdef const double[::1] own
+    cdef Py_ssize_t n = 1
+    cdef int k, type
+    cdef double valid = 0.0
+    cdef double total = 0.0
+    if x.__class__ is not ndarray or target.__class__ is not ndarray:
+        return None
+    for k in range(len(plain)):
+        if k != ignored_at and not is_default(parameters[k], plain[k]):
+            return None
+    if parameters[ignored_at].__class__ is not int:
+        return None
+    if want == 1 and grad is None:
+        grad = empty_like(x)
+    elif want == 1 and grad.__class__ is not ndarray:
+        return None
+    buffers = Buffers()
+    b = &buffers.buffer[0]
+    t = &buffers.buffer[1]
+    g = &buffers.buffer[2]
+    try:
+        PyObject_GetBuffer(x, b, PyBUF_STRIDES | PyBUF_FORMAT)
+        buffers.count = 1
+        PyObject_GetBuffer(target, t, PyBUF_STRIDES | PyBUF_FORMAT)
+        buffers.count = 2
+        if want == 1:
+            PyObject_GetBuffer(grad, g, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
+            buffers.count = 3
+    except (ValueError, BufferError):
+        return None
+    job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
+    type = type_of(t)
+    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b, 8 * job.itemsize):
+        return None
+    if type < 0 or type == FL_F32 or type == FL_F64 or type == FL_BOOL or t.ndim != b.ndim - 1:
+        return None
+    if not PyBuffer_IsContiguous(t, c"C"):
+        return None
+    for k in range(t.ndim):
+        if t.shape[k] != b.shape[k]:
+            return None
+        n *= t.shape[k]
+    if n == 0 or b.shape[b.ndim - 1] == 0:
+        return None
+    if want == 1:
+        if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
+            return None
+    describe_labels(&job.labels, t, parameters[ignored_at])
+    job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
+    job.rows = rows_of(n, b.shape[b.ndim - 1], 1)
+    if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
+        return None
+    own = numbers[job.itemsize == 8]
+    job.kernels = table_of(job.itemsize == 8)
+    job.body = job.kernels.row_loss[index]
+    job.parameters = own.shape[0]
+    job.parameter = &own[0] if job.parameters else NULL
+    job.x = rows3(b, job.rows.classes, job.itemsize)
+    job.grad = rows3(g, job.rows.classes, job.itemsize)
+    if want == 0:
+        job.grad.data = NULL
+    job.hess.data = NULL
+    job.class_weight = job.class_factor = NULL
+    job.sample_weight = job.upstream = NULL
+    job.unreduced = NULL
+    job.factor = 1.0
+    job.scale = 1.0 / valid if mean else 1.0
+    job.gather_bytes = 0
+    run_rows(&job, work, &total)
+    if mean:
+        total = total / valid
+    return total if want == 0 else (total, grad)
 
 
 def inside_domain(array, bint is_double, str domain):

@@ -75,7 +75,12 @@ def rowwise_loss(
                 call.ignore_index, call.sample_weight, call.upstream, call.scale, call.grad, call.hess, call.unreduced,
             )  # fmt: skip
 
-        return declare_rows(function, targets, evaluate, numbers, run, domains=domains, hessian=hessian)
+        declared = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[2:]}
+        quick = None
+        if targets == "labels" and domains(declared) == ("any", "any"):
+            plain = tuple(numbers(declared, np.dtype(real), 1).values for real in (np.float32, np.float64))
+            quick = (index, work, tuple(declared.values()), list(declared).index("ignore_index"), plain)
+        return declare_rows(function, targets, evaluate, numbers, run, domains=domains, hessian=hessian, _quick=quick)
 
     return declare
 
@@ -107,11 +112,12 @@ def declare_rows(
             "_targets": targets,
             "_prepare": staticmethod(prepare),
             "_run": staticmethod(run),
-            "_domains": staticmethod(domains),
+            "_row_domains": staticmethod(domains),
             "kind": "rowwise",
             **attributes,
         },
         unreduced="an array of the prediction's shape without the class axis",
+        gradients=None if hessian else ((parameters[0].name,), ()),
     )
 
 
@@ -294,6 +300,22 @@ def evaluate(
     hess_out: object,
 ) -> Any:
     """What the entry points of a row loss call; ``want`` is 0, 1 or 2 derivatives."""
+    if (
+        want < 2
+        and loss._quick is not None
+        and sample_weight is None
+        and denominator is None
+        and grad_output is None
+        and out is None
+        and (reduction == "mean" or reduction == "sum")
+        and _settings.get_backend() == "native"
+    ):
+        index, work, plain, ignored_at, own = loss._quick
+        result = _core.quick_rows(
+            index, work, want, prediction, target, parameters, plain, ignored_at, own, reduction == "mean", grad_out
+        )
+        if result is not None:
+            return result
     return general(
         loss, want, prediction, target, parameters, sample_weight, reduction, denominator, grad_output,
         (out, grad_out, hess_out),
@@ -350,7 +372,7 @@ def general(
         mask = np.ones(rows, bool) if weights is None else weights.reshape(rows) != 0
         return mask if soft or ignored is None else mask & (t != ignored)
 
-    _check_domains(loss._domains(values), x, name, t, live, axis)
+    _check_domains(loss._row_domains(values), x, name, t, live, axis)
     divisor = 1.0
     if reduction == "mean":
         divisor = weight_sum if given_denominator is None else given_denominator
@@ -379,7 +401,7 @@ def general(
             r[...] = d[0].reshape(shape)
     if results[0] is not None and unreduced is not None:
         with np.errstate(over="ignore"):
-            results[0][...] = unreduced.reshape(rows)
+            results[0][...] = unreduced.astype(real).reshape(rows)
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = (results[0] if reduction == "none" else value, *results[1:])

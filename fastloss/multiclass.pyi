@@ -172,4 +172,754 @@ class _cross_entropy(Loss):
         sample_weight: ArrayLike | None = ...,
     ) -> float: ...
 
+class _softmax_focal_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: ArrayLike | None = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
+
+class _poly_cross_entropy(Loss):
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
+
+class _multiclass_hinge_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        logits: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        margin: float = ...,
+        variant: str = ...,
+        scale: str = ...,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
+
+class _categorical_cross_entropy(Loss):
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, axis: int = ..., sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _sparse_categorical_cross_entropy(Loss):
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        probabilities: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(
+        self,
+        target: ArrayLike,
+        /,
+        *,
+        class_weight: ArrayLike | None = ...,
+        ignore_index: int | None = ...,
+        axis: int = ...,
+        sample_weight: ArrayLike | None = ...,
+    ) -> float: ...
+
+class _kl_divergence(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        from_logits: bool = ...,
+        axis: int = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, axis: int = ..., sample_weight: ArrayLike | None = ...) -> float: ...
+
 cross_entropy: _cross_entropy
+softmax_focal_loss: _softmax_focal_loss
+poly_cross_entropy: _poly_cross_entropy
+multiclass_hinge_loss: _multiclass_hinge_loss
+categorical_cross_entropy: _categorical_cross_entropy
+sparse_categorical_cross_entropy: _sparse_categorical_cross_entropy
+kl_divergence: _kl_divergence

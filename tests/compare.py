@@ -75,6 +75,12 @@ def worst_ulps(results: tuple[Any, ...], expected: fl.reference.Evaluation, dtyp
     return [float(e.max(initial=0.0)) for e in errors]
 
 
+def results_of(name: str, *arrays: Any, **keywords: Any) -> tuple[Any, ...]:
+    """Value and every derivative that a loss has."""
+    loss = getattr(fl, name)
+    return getattr(loss, "value_grad_hess", loss.value_and_grad)(*arrays, **keywords)  # type: ignore[no-any-return]
+
+
 def same_bits(a: Any, b: Any) -> bool:
     """Equal bits, any NaN being equal to any other; types and shapes equal too."""
     if isinstance(a, tuple):

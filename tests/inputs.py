@@ -149,3 +149,50 @@ def soft_targets(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -
     y = rng.gamma(0.5, 1.0, shape) * (rng.random(shape) < 0.8)
     y /= np.maximum(y.sum(-1, keepdims=True), 1e-6)
     return (y * rng.choice([1.0, 1.0, 0.5, 1.7], (*shape[:-1], 1))).astype(dtype)
+
+
+def score_rows(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]) -> Any:
+    """Rows of scores: apart, nearly tied, at or beside the margin of the target's, of all magnitudes."""
+    rows, classes = shape[:-1], shape[-1]
+    target = rng.integers(0, max(classes, 1), rows)
+    x = mixed(
+        rng,
+        shape,
+        [(0.8, 2 * rng.standard_normal(shape).astype(dtype)), (0.2, scales(rng, shape, dtype, 0.2))],
+    )
+    if classes:
+        own = np.take_along_axis(x, target[..., None], -1)
+        at_margin = own - rng.choice(np.asarray(kinks), shape).astype(dtype)
+        beside = nudged(rng, at_margin)
+        hit = (rng.random(shape) < 0.15) & (np.arange(classes) != target[..., None])
+        x = np.where(hit, beside, x)
+    return x.astype(dtype), target
+
+
+def distributions(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Rows of predicted probabilities: some far from 1 or 0, some next to it, some next to nothing."""
+    logits, _ = logit_rows(rng, shape, dtype, ())
+    x = np.exp(logits - logits.max(-1, keepdims=True, initial=-np.inf))
+    x = x / x.sum(-1, keepdims=True)
+    tiny = np.finfo(dtype).tiny
+    return np.clip(x, tiny, 1 - np.finfo(dtype).eps * rng.integers(0, 3, shape)).astype(dtype)
+
+
+def labelled_distributions(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]
+) -> Any:
+    """Predicted probabilities and class labels."""
+    return distributions(rng, shape, dtype), rng.integers(0, max(shape[-1], 1), shape[:-1])
+
+
+def pairs_of_distributions(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, kinks: tuple[float, ...]
+) -> Any:
+    """Predicted probabilities and target probabilities, some of them nearly the predicted ones, some equal to them."""
+    target = soft_targets(rng, shape, dtype)
+    near = np.maximum(nudged(rng, target, 1000), np.finfo(dtype).tiny)
+    return mixed(
+        rng,
+        shape,
+        [(0.7, distributions(rng, shape, dtype)), (0.2, np.minimum(near, 1)), (0.1, np.clip(target, 1e-30, 1))],
+    ), target

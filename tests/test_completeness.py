@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cases import ACTIVATIONS, BY_NAME, CASES, POINTWISE, SEVERAL
+from cases import ACTIVATIONS, BY_NAME, CASES, POINTWISE, ROWWISE, SEVERAL
 from truth import VALUES
 from truth_several import VALUES as VALUES_OF_SEVERAL
 
@@ -35,6 +35,13 @@ def test_table_and_bodies():
         assert re.search(rf"^INLINE void {name}\(", body, re.MULTILINE), name
         assert body.startswith("/*"), name
     assert rows("unary.def", "UNARY") == list(_core.names_of_unary())
+    names = rows("row_losses.def", "ROW_LOSS")
+    assert names == list(_core.names_of_rows())
+    assert {path.stem for path in CSRC.joinpath("row_losses").glob("*.h")} == set(names)
+    assert set(names) == {case.name for case in ROWWISE} - {"cross_entropy"}
+    for name in names:
+        body = CSRC.joinpath("row_losses", f"{name}.h").read_text(encoding="utf-8")
+        assert re.search(rf"^static UNUSED void {name}_rows\(", body, re.MULTILINE), name
 
 
 @with_sources
@@ -84,7 +91,14 @@ def test_cases():
         own = set(inspect.signature(getattr(fl, case.name)).parameters)
         tried = {parameter for setting in case.parameters for parameter in setting}
         assert tried <= own
-        declared = set(getattr(fl, case.name).declared) - {"prediction", "logits", "target", "axis", "ignore_index"}
+        declared = set(getattr(fl, case.name).declared) - {
+            "prediction",
+            "logits",
+            "probabilities",
+            "target",
+            "axis",
+            "ignore_index",
+        }
         assert tried == declared, f"{case.name}: a parameter is never tried"
         assert case.rowwise or case.extremes, case.name
         assert case.worked or case.name == "binary_cross_entropy_with_logits"

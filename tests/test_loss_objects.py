@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ALL
+from cases import ALL, BY_NAME
 
 import fastloss as fl
 from fastloss import _stubs
@@ -43,16 +43,15 @@ def test_aliases(case):
 @pytest.mark.parametrize("entry", KEYWORDS)
 def test_signature(loss, entry):
     """Arrays are positional-only, prediction first; everything else is keyword-only, the loss's own first."""
-    if loss.kind == "several" and entry == "value_grad_hess":
+    if not hasattr(loss, entry):
         return
     signature = inspect.signature(getattr(loss, entry))
     parameters = list(signature.parameters.values())
     n = len(loss.arrays)
     assert [p.kind for p in parameters[:n]] == [inspect.Parameter.POSITIONAL_ONLY] * n
-    assert loss.kind == "several" or [p.name for p in parameters[:n]] in (
-        ["prediction", "target"],
-        ["logits", "target"],
-    )
+    assert loss.kind == "several" or [p.name for p in parameters[:n]] in [
+        [first, "target"] for first in ("prediction", "logits", "probabilities")
+    ]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[n:])
     names = [p.name for p in parameters]
     assert names[-len(KEYWORDS[entry]) :] == KEYWORDS[entry]
@@ -121,17 +120,22 @@ def test_a_loss_without_a_hessian_says_so():
 def test_results_have_the_promised_types(loss, dtype):
     if loss.kind == "several":  # test_several.py
         return
-    labels = np.array([0, 1]) if "logits" in inspect.signature(loss).parameters else np.ones((2, 2), dtype)
+    case = BY_NAME[loss.__name__]
     x = np.full((2, 2), 0.5, dtype)
+    labels = case.plain_target(x)
     for reduction in ("mean", "sum"):
         assert type(loss(x, labels, reduction=reduction)) is float
     value = loss(x, labels, reduction="none")
     assert type(value) is np.ndarray
     assert value.dtype == dtype
     assert type(loss.denominator(labels)) is float
-    pair, triple = loss.value_and_grad(x, labels), loss.value_grad_hess(x, labels)
-    assert (type(pair), len(pair), type(triple), len(triple)) == (tuple, 2, tuple, 3)
-    scalar = loss.value_and_grad(x[0] if labels.ndim == 1 else x[0, 0], labels.flat[0], reduction="none")
+    pair = loss.value_and_grad(x, labels)
+    assert (type(pair), len(pair)) == (tuple, 2)
+    if case.has_hessian:
+        triple = loss.value_grad_hess(x, labels)
+        assert (type(triple), len(triple)) == (tuple, 3)
+    one = (x[0], labels[0]) if case.rowwise else (x[0, 0], labels.flat[0])
+    scalar = loss.value_and_grad(*one, reduction="none")
     assert type(scalar[0]) is np.ndarray
     assert scalar[0].shape == ()
 

@@ -13,6 +13,7 @@ from cases import ACTIVATIONS, CASES, POINTWISE, ROWWISE, Case
 from compare import (
     DTYPES,
     REFERENCE_ULPS,
+    results_of,
     rounded,
     rounds_to_a_kink,
     same_bits,
@@ -35,12 +36,12 @@ def setting_name(value: object) -> str | None:
 
 
 def unreduced(case: Case, *arrays, **keywords):
-    return getattr(fl, case.name).value_grad_hess(*arrays, reduction="none", **keywords)
+    return results_of(case.name, *arrays, reduction="none", **keywords)
 
 
 def check_bounds(case: Case, parameters, results, expected, dtype):
     errors = np.array(worst_ulps(results, expected, dtype)) - REFERENCE_ULPS[dtype]
-    assert (errors <= case.bounds(parameters)).all(), errors
+    assert (errors <= case.bounds(parameters)[: len(errors)]).all(), errors
 
 
 @pytest.mark.parametrize(("case", "setting"), POINTWISE_SETTINGS, ids=setting_name)
@@ -59,8 +60,8 @@ def test_pointwise_bounds(case, setting, dtype, isa, rng):
 def test_row_bounds(case, setting, classes, dtype, isa, rng):
     shape = (max(40, min(300, 6000 // classes)), classes)
     parameters = case.resolved(case.parameters[setting], shape)
-    x, labels = case.arrays(rng, shape, dtype, parameters)
-    for target in (labels, soft_targets(rng, shape, dtype)):
+    x, own = case.arrays(rng, shape, dtype, parameters)
+    for target in (own, soft_targets(rng, shape, dtype)) if case.targets == "either" else (own,):
         expected = truth(case.name, x, target, parameters, dtype, reduction="none")
         check_bounds(case, parameters, unreduced(case, x, target, **parameters), expected, dtype)
 
@@ -74,7 +75,7 @@ def test_class_axis_anywhere(case, axis, dtype, isa, rng):
             x, t = case.arrays(rng, (33, 2, classes), dtype, given)
             expected = truth(case.name, x, t, given, dtype, reduction="none")
             moved = np.ascontiguousarray(np.moveaxis(x, -1, axis))
-            value, *derivatives = unreduced(case, moved, t, axis=axis, **given)
+            value, *derivatives = unreduced(case, moved, case.moved(t, axis), axis=axis, **given)
             results = (value, *(np.moveaxis(d, axis, -1) for d in derivatives))
             check_bounds(case, given, results, expected, dtype)
 
@@ -88,14 +89,16 @@ def test_against_mpmath(case, dtype, rng):
     x, t = case.arrays(rng, shape, dtype, parameters)
     results = unreduced(case, x, t, **parameters)
     scales = truth(case.name, x, t, parameters, dtype, reduction="none")
-    rows = [(list(row), int(k)) if case.rowwise else (row, k) for row, k in zip(x, t, strict=True)]
+    rows = [
+        (list(row), int(k) if case.labelled else list(k)) if case.rowwise else (row, k)
+        for row, k in zip(x, t, strict=True)
+    ]
     bits = 1800  # 1 + e^-1000 needs 1443 bits to differ from 1, and a float64 has 53
     values = [exact.mp_value(case.name, *row, bits, **parameters) for row in rows]
     errors = exact.ulp_error(results[0], values, dtype, scales.value_scale)
     assert errors.max() <= case.ulps
-    for k, (derivative, scale) in enumerate(
-        ((exact.mp_gradient, scales.grad_scale), (exact.mp_hessian_diagonal, scales.hess_scale)), 1
-    ):
+    derivatives = ((exact.mp_gradient, scales.grad_scale), (exact.mp_hessian_diagonal, scales.hess_scale))
+    for k, (derivative, scale) in enumerate(derivatives[: len(results) - 1], 1):
         true = [derivative(case.name, *row, bits, **parameters) for row in rows]
         errors = exact.ulp_error(results[k], np.ravel(np.array(true, object)), dtype, np.ravel(scale))
         kink = np.isin(np.abs(x - t), [abs(d) for d in case.kinks(parameters)]) if not case.rowwise else False

@@ -105,6 +105,53 @@ def cross_entropy(
     return loss + row_weight * z_loss * mp.log(partition) ** 2
 
 
+def target_probability(x: Sequence[Scalar], t: int) -> Scalar:
+    return mp.exp(x[t]) / sum(mp.exp(v) for v in x)
+
+
+def weight_of(class_weight: Sequence[Scalar] | None, t: int) -> Scalar:
+    return mp.mpf(1) if class_weight is None else class_weight[t]
+
+
+def softmax_focal(
+    x: Sequence[Scalar], t: int, gamma: Scalar = 2, alpha: Any = 1, class_weight: Sequence[Scalar] | None = None
+) -> Scalar:
+    p = target_probability(x, t)
+    own = alpha[t] if isinstance(alpha, list) else alpha
+    return weight_of(class_weight, t) * own * (1 - p) ** gamma * -mp.log(p)
+
+
+def softmax_poly(
+    x: Sequence[Scalar],
+    t: int,
+    epsilon: Any = (1,),
+    form: str = "paper",
+    class_weight: Sequence[Scalar] | None = None,
+) -> Scalar:
+    p, e = target_probability(x, t), epsilon if isinstance(epsilon, list | tuple) else [epsilon]
+    terms = (v * (1 - p) ** j / (j if form == "taylor" else 1) for j, v in enumerate(e, 1))
+    return weight_of(class_weight, t) * (-mp.log(p) + sum(terms, mp.mpf(0)))
+
+
+def multiclass_hinge(
+    x: Sequence[Scalar],
+    t: int,
+    margin: Scalar = 1,
+    variant: str = "weston-watkins",
+    scale: str = "none",
+    class_weight: Sequence[Scalar] | None = None,
+) -> Scalar:
+    excesses = [max(mp.mpf(0), margin - x[t] + v) for j, v in enumerate(x) if j != t]
+    loss = max(excesses, default=mp.mpf(0)) if variant == "crammer-singer" else sum(excesses, mp.mpf(0))
+    return weight_of(class_weight, t) * loss / (len(x) if scale == "classes" else 1)
+
+
+def divergence(x: Sequence[Scalar], t: Sequence[Scalar], from_logits: bool = False) -> Scalar:
+    total = sum(mp.exp(v) for v in x)
+    q = [mp.exp(v) / total for v in x] if from_logits else x
+    return sum((times_log(a, a) - times_log(a, b) for a, b in zip(t, q, strict=True)), mp.mpf(0))
+
+
 VALUES: dict[str, Callable[..., Scalar]] = {
     "mse_loss": lambda x, t: (x - t) ** 2,
     "half_mse_loss": lambda x, t: (x - t) ** 2 / 2,
@@ -129,6 +176,12 @@ VALUES: dict[str, Callable[..., Scalar]] = {
     "hinge_loss": lambda x, t, margin=1: max(mp.mpf(0), margin - t * x),
     "squared_hinge_loss": lambda x, t, margin=1: max(mp.mpf(0), margin - t * x) ** 2,
     "cross_entropy": cross_entropy,
+    "softmax_focal_loss": softmax_focal,
+    "poly_cross_entropy": softmax_poly,
+    "multiclass_hinge_loss": multiclass_hinge,
+    "categorical_cross_entropy": lambda x, t: -sum(times_log(b, a) for a, b in zip(x, t, strict=True)),
+    "sparse_categorical_cross_entropy": lambda x, t, class_weight=None: -weight_of(class_weight, t) * mp.log(x[t]),
+    "kl_divergence": divergence,
 }
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {

@@ -1,7 +1,7 @@
 /* Cross-entropy of a row of probabilities x and a row of label probabilities t: -sum t log x, nothing clipped.
  *
  * t = 0 is 0 whatever x is (but NaN); gradient -t / x, Hessian t / x^2, divided twice because x^2 underflows first.
- * Measured: value 1.4 ULP of the terms, gradient 0.5, Hessian 1.
+ * Measured: value 1.6 ULP of the terms, gradient 0.5, Hessian 1.4.
  */
 INLINE void categorical_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
   real ratio = t / x, nothing = x == x ? R(0.0) : x;

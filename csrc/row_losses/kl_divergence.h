@@ -5,29 +5,34 @@
  * digits where the distributions nearly agree; small t and x are scaled by 2^64, so no ratio leaves the normal numbers.
  * t = 0 is 0 (but NaN for a NaN x), t > 0 with x = 0 is +inf. Gradient -t / x, Hessian t / x^2.
  * Logits: cross-entropy with t as its target, and sum t log t, which has no derivative.
- * Measured: terms 1.9 ULP, gradient 0.8; from logits 1.6 and 3.9 ULP of the larger of cross-entropy and entropy.
+ * Measured: value 3.2 ULP of the terms, gradient 0.7; from logits (float, double) value 1.8 and 3.0 ULP of the larger of
+ * cross-entropy and entropy, gradient 2.6 and 4.2 of its larger term.
  */
 INLINE void divergence_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  int small_t = t < R(0x1p-40), small_x = x < R(0x1p-40);
-  real a = small_t ? t * R(0x1p64) : t, b = small_x ? x * R(0x1p64) : x, d = a - b, m;
-  real shift = (small_x ? R(64.0) : R(0.0)) - (small_t ? R(64.0) : R(0.0));
-  real back = small_x == small_t ? R(1.0) : small_x ? R(0x1p64) : R(0x1p-64);
-  int near = (shift == R(0.0)) & (abs_(d) <= R(0.25) * b);
-  real w = (near ? d : a) / b, scaled = near ? R(1.0) + w : w, ratio = scaled * back;
-  real k = exponent_real_(log_split_(scaled, &m)) + shift, f = near ? w : m - R(1.0);
-  real kh = k * LN2_HI, h = kh + f, log = h + ((f - (h - kh)) + log_tail_(f, k * LN2_LO));
-  real nothing = x == x ? R(0.0) : x;
+  const int small_t = t < R(0x1p-40), small_x = x < R(0x1p-40);
+  real up = small_x ? R(0x1p64) : R(1.0), a = t * (small_t ? R(0x1p64) : R(1.0)), b = x * up, d = a - b, m;
+  int near = abs_(d) <= R(0.25) * b;
+  real w = (near ? d : a) / b, scaled = near ? R(1.0) + w : w, f;
+  real ratio = scaled * (up * (small_t ? R(0x1p-64) : R(1.0))), bad = x == x ? R(0.0) : x;
+  real k = exponent_real_(log_split_(scaled, &m)) + ((small_x ? R(64.0) : R(0.0)) - (small_t ? R(64.0) : R(0.0)));
+  f = near ? w : m - R(1.0);
+  real kh = k * LN2_HI, h = kh + f, term = t * (h + ((f - (h - kh)) + log_tail_(f, k * LN2_LO)));
   (void)aux, (void)p;
-  log = scaled > R(0.0) ? (scaled < REAL_INF ? log : scaled) : scaled == R(0.0) ? -REAL_INF : REAL_NAN;
-  *value = t == R(0.0) ? nothing : t * log;
-  *grad = t == R(0.0) ? nothing : -ratio;
-  *hess = t == R(0.0) ? nothing : ratio / x;
+  term = x == R(0.0) ? REAL_INF : term; /* what the logarithm above makes of 0, infinity and NaN does not matter */
+  term = x > REAL_MAX ? -REAL_INF : term;
+  term = ratio == ratio ? term : ratio;
+  *value = t == R(0.0) ? bad : term;
+  *grad = t == R(0.0) ? bad : -ratio;
+  *hess = t == R(0.0) ? bad : ratio / x;
 }
 
-/* t log t, 0 at 0. */
+/* t log t for t >= 0: 0 at 0, where the logarithm is some number, and NaN for NaN. */
 INLINE void entropy_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
+  const int small = t < R(0x1p-40);
+  real m, k = exponent_real_(log_split_(t * (small ? R(0x1p64) : R(1.0)), &m)) - (small ? R(64.0) : R(0.0));
+  real f = m - R(1.0);
   (void)x, (void)aux, (void)p;
-  *value = t == R(0.0) ? R(0.0) : t * log_(t);
+  *value = t * fma_(k, LN2_HI, f + log_tail_(f, k * LN2_LO));
   *grad = *hess = R(0.0);
 }
 

@@ -2,7 +2,7 @@
  *
  * With P(q) the polynomial: A = 1 + p P', q B = p q (p P'' - P'). P and its derivatives by Horner, together; without
  * coefficients, or with zeros alone, it is cross-entropy.
- * Measured: value 2.4 and 2.9 ULP of the largest term (float, double), gradient 3.3 and 3.6.
+ * Measured: value 2.2 and 3.0 ULP of the largest term (float, double), gradient 2.8 and 4.0, Hessian 4.4 and 5.1.
  */
 INLINE void poly_body(const double *c, fl_size terms, fl_size n, const double *p, const double *q, const double *q_low,
                       const double *loss, double *value, double *pull, double *bend) {

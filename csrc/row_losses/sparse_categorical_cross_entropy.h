@@ -2,7 +2,7 @@
  * derivatives of all others are 0. The formula is categorical_cross_entropy.h's with t = 1.
  */
 static UNUSED void sparse_categorical_cross_entropy_rows(const row_block *b, row_work *work, void *xent_scratch) {
-  real *x = work->part[0], *one = work->part[1], *value = work->part[2], *g = work->part[3], *h = work->part[4];
+  real *x = work->part[0], *one = work->part[1], *value = work->part[2];
   const size_t row_bytes = (size_t)b->classes * sizeof(real);
   const double none[FL_PARAMETERS] = {0.0};
   (void)xent_scratch;
@@ -12,17 +12,18 @@ static UNUSED void sparse_categorical_cross_entropy_rows(const row_block *b, row
       x[i] = b->x[(start + i) * b->x_step + b->target[start + i]];
       one[i] = R(1.0);
     }
-    pointwise_loops(categorical_body, 0, n, x, one, NULL, none, 1.0, value, g, h);
+    pointwise_loops(categorical_body, 0, 0, n, x, one, NULL, none, 1.0, value, NULL, NULL);
     for (fl_size i = 0; i < n; i++) {
       const fl_size row = start + i, y = (fl_size)b->target[row];
+      const double slope = b->scale[row] / (double)x[i]; /* scaled first: it may be finite where 1 / x is not */
       b->value[row] = (double)value[i];
       if (b->g) {
         memset(b->g + row * b->g_step, 0, row_bytes);
-        b->g[row * b->g_step + y] = (real)(b->scale[row] * (double)g[i]);
+        b->g[row * b->g_step + y] = (real)(0.0 - slope);
       }
       if (b->h) {
         memset(b->h + row * b->h_step, 0, row_bytes);
-        b->h[row * b->h_step + y] = (real)(b->scale[row] * (double)h[i]);
+        b->h[row * b->h_step + y] = (real)(slope / (double)x[i]);
       }
     }
   }

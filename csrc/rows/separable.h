@@ -37,7 +37,7 @@ INLINE void separable_rows(pointwise_body *body, const row_block *b, real *term)
     double hi = 0.0, lo = 0.0, part, part_lo;
     for (fl_size c = 0; c < all; c += ROW_CHUNK) {
       fl_size length = chunk_length(all, c);
-      pointwise_loops(body, 0, length, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
+      pointwise_loops(body, 0, 0, length, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
       if (rows > 1) continue; /* one chunk of several rows */
       part = terms_sum(length, term, &part_lo);
       pair_add(&hi, &lo, part, part_lo);

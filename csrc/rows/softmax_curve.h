@@ -80,7 +80,7 @@ static UNUSED double curve_limit(fl_size n, fl_size k, fl_size y, double scale, 
 /* A chunk's exponentials and their sum, 0 at index `without`. */
 INLINE void curve_chunk(int exact, fl_size n, const real *x, fl_size without, row_shift s, real *e, xent_work *work,
                         double *hi, double *lo) {
-  double low_hi, low_lo;
+  double highs[LANES] = {0.0}, lows[LANES] = {0.0};
   if (!exact) {
     exp_sum_chunk(n, x, without, s, e, hi, lo);
     return;
@@ -92,25 +92,30 @@ INLINE void curve_chunk(int exact, fl_size n, const real *x, fl_size without, ro
     e[i] = high;
   }
   if (without >= 0 && without < n) e[without] = work->low[without] = R(0.0);
-  sum_block(n, e, hi, lo);
-  sum_block(n, work->low, &low_hi, &low_lo);
-  pair_add(hi, lo, low_hi, low_lo);
+  /* without the plain additions of sum_block(), whose error the power would multiply */
+  fl_size i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int l = 0; l < LANES; l++) pair_add(&highs[l], &lows[l], (double)e[i + l], (double)work->low[i + l]);
+  for (int l = 0; i < n; i++, l++) pair_add(&highs[l], &lows[l], (double)e[i], (double)work->low[i]);
+  fold_pairs(highs, lows);
+  *hi = highs[0];
+  *lo = lows[0];
 }
 
 /* Hessian of a row whose g holds the exponentials, 0 at y. */
 static UNUSED void curve_hessian(fl_size n, fl_size y, double scale, const curve_terms *t, double pull, double bend,
                                  real e_y, real e_m, real *g, real *h) {
-  const double bent = t->rest > 0.0 ? bend / t->rest : 0.0;
+  const double share = t->rest > 0.0 ? 1.0 / t->rest : 0.0; /* of the others, p_j / q */
   const real inverse = (real)quotient(1.0, t->sum), factor = (real)quotient(scale, t->sum), a = (real)pull;
-  const real b = (real)bent;
+  const real b = (real)bend, part = (real)share;
   VECTOR_LOOP
-  for (fl_size i = 0; i < n; i++) h[i] = g[i] * factor * fma_(a, R(1.0) - g[i] * inverse, g[i] * b);
+  for (fl_size i = 0; i < n; i++) h[i] = g[i] * factor * fma_(a, R(1.0) - g[i] * inverse, g[i] * part * b);
   if (e_y != e_m) { /* 1 - p cancels at the maximum, unless it is computed as the sum of the others */
     fl_size k = row_find(n, g, e_m);
     if (k < n) {
       g[y] = e_y;
       double others = quotient(sum_without(n, g, k), t->sum), top = (double)e_m;
-      h[k] = (real)(quotient(scale * top, t->sum) * (pull * others + bent * top));
+      h[k] = (real)(quotient(scale * top, t->sum) * (pull * others + share * top * bend));
     }
   }
   h[y] = (real)(scale * t->q * (pull * t->p + bend));
@@ -132,7 +137,8 @@ INLINE double curve_row(curve_body *body, int exact, const double *parameter, fl
   const curve_terms t = terms_of(hi, lo, e_y, y_low, e_m, m_low, gap);
   body(parameter, parameters, 1, &t.p, &t.q, &t.q_low, &t.loss, &value, &pull, &bend);
   if (h) curve_hessian(n, y, scale, &t, pull, bend, (real)e_y, (real)e_m, g, h);
-  for (fl_size i = 0; g && i < n; i += ROW_CHUNK) scale_chunk(chunk_length(n, i), g + i, quotient(scale * pull, t.sum), g + i);
+  const double factor = quotient(scale * pull, t.sum);
+  for (fl_size i = 0; g && i < n; i += ROW_CHUNK) scale_chunk(chunk_length(n, i), g + i, factor, g + i);
   if (g) g[y] = (real)(0.0 - scale * pull * t.q);
   return value;
 }

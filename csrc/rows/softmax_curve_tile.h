@@ -23,7 +23,7 @@ typedef struct {
 /* Exponentials of a tile in place, and their sums. */
 INLINE void curve_tile_exp(int exact, softmax_tile *t, fl_size n, real *piece) {
   if (!exact) {
-    tile_exp(t, n, piece);
+    tile_exp(t, n, piece, TILE_ROWS, piece, NULL, 0);
     tile_sum(t, n, piece);
     return;
   }
@@ -43,23 +43,26 @@ INLINE softmax_sum tile_row_sum(const curve_tile *w, int l) {
 /* Hessians of the tile whose piece holds the exponentials, 0 at the targets, to `second`. */
 static UNUSED void curve_tile_hessian(curve_tile *w, fl_size n) {
   softmax_tile *t = &w->tile;
-  real inverse[TILE_ROWS], factor[TILE_ROWS], a[TILE_ROWS], b[TILE_ROWS], top[TILE_ROWS];
-  double bent[TILE_ROWS];
+  real inverse[TILE_ROWS], factor[TILE_ROWS], a[TILE_ROWS], b[TILE_ROWS], part[TILE_ROWS];
+  real top[TILE_ROWS];
+  double share[TILE_ROWS];
   fl_size at[TILE_ROWS];
   for (int l = 0; l < TILE_ROWS; l++) {
     softmax_sum s = tile_row_sum(w, l);
-    bent[l] = w->rest[l] > 0.0 ? w->bend[l] / w->rest[l] : 0.0;
+    share[l] = w->rest[l] > 0.0 ? 1.0 / w->rest[l] : 0.0;
     inverse[l] = (real)quotient(1.0, s);
     factor[l] = (real)quotient(w->scale[l], s);
     a[l] = (real)w->pull[l];
-    b[l] = (real)bent[l];
+    b[l] = (real)w->bend[l];
+    part[l] = (real)share[l];
     at[l] = -1;
   }
   for (fl_size c = 0; c < n; c++) {
     const real *e = w->piece + c * TILE_ROWS;
     real *h = w->second + c * TILE_ROWS;
     VECTOR_LOOP
-    for (int l = 0; l < TILE_ROWS; l++) h[l] = e[l] * factor[l] * fma_(a[l], R(1.0) - e[l] * inverse[l], e[l] * b[l]);
+    for (int l = 0; l < TILE_ROWS; l++)
+      h[l] = e[l] * factor[l] * fma_(a[l], R(1.0) - e[l] * inverse[l], e[l] * part[l] * b[l]);
   }
   /* 1 - p cancels at a maximum that is not the target: there it is the sum of the others */
   for (int l = 0; l < TILE_ROWS; l++) top[l] = w->e_target[l] == w->e_max[l] ? R(-1.0) : w->e_max[l];
@@ -76,7 +79,8 @@ static UNUSED void curve_tile_hessian(curve_tile *w, fl_size n) {
     w->piece[w->target[l] * TILE_ROWS + l] = R(0.0);
     if (at[l] >= 0) {
       w->piece[at[l] * TILE_ROWS + l] = w->e_max[l];
-      w->second[at[l] * TILE_ROWS + l] = (real)(quotient(w->scale[l] * e, s) * (w->pull[l] * others + bent[l] * e));
+      double curved = w->pull[l] * others + share[l] * e * w->bend[l];
+      w->second[at[l] * TILE_ROWS + l] = (real)(quotient(w->scale[l] * e, s) * curved);
     }
     w->second[w->target[l] * TILE_ROWS + l] = (real)(w->scale[l] * w->q[l] * (w->pull[l] * w->p[l] + w->bend[l]));
   }
@@ -117,7 +121,7 @@ INLINE void curve_tile_rows(curve_body *body, int exact, const double *parameter
     w->scale[l] = l < rows ? scale[l] : 0.0;
   }
   tile_load(t, n, x, x_step, 1, w->piece);
-  tile_max(t, n, w->piece);
+  tile_max(t, n, w->piece, TILE_ROWS);
   const int limits = !tile_all_finite(t);
   for (fl_size l = 0; limits && l < TILE_ROWS; l++) {
     w->limit[l] = !(abs_(t->max[l]) <= REAL_MAX);

@@ -26,6 +26,18 @@ WORKED_NUMBERS: list[Worked] = [
     ("mse_loss", [2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0], {}, 0.375),
     ("l1_loss", [2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0], {}, 0.5),
     ("huber_loss", [2.5, 0.0, 2.0, 8.0], [3.0, -0.5, 2.0, 7.0], {"delta": 1.0}, 0.1875),
+    *(
+        (name, probabilities, target, {}, value)
+        for probabilities, label, value in (
+            ([[0.05, 0.9, 0.05]], [1], 0.10536051565782628),
+            ([[0.5, 0.01, 0.49]], [1], 4.605170185988091),
+            ([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]], [0, 1, 2], 0.3121644797305582),
+        )
+        for name, target in (
+            ("sparse_categorical_cross_entropy", label),
+            ("categorical_cross_entropy", [[float(c == k) for c in range(3)] for k in label]),
+        )
+    ),
     ("cross_entropy", LOGITS, [2, 1, 0], {}, 0.9074367089227993),
     ("cross_entropy", [[10.0, 0.0, -100.0]], [2], {}, 110.00004539889922),
     ("cross_entropy", [[50.0, 0.0, -120.0]], [2], {}, 170.0),

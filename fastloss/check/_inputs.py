@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+import fastloss as fl
 from fastloss._arguments import Array
 from fastloss.check._case import Real
 
@@ -15,7 +16,9 @@ SEED = 20240229
 
 # Tried on every parameter of a loss; those it refuses are outside its domain. An integer for the sake of indices.
 NUMBERS: tuple[float, ...] = (1, 0.0, 0.1, 3.0, False, True)
-WORDS = ("taylor",)
+
+# The same for parameters that are words: what any loss knows.
+WORDS = ("taylor", "crammer-singer", "classes")
 
 # Parameters that say where classes are, not what the formula is.
 LAYOUT = ("axis",)
@@ -131,7 +134,9 @@ def parameter_sets(loss: Any, arrays: tuple[Array, Array]) -> list[dict[str, Any
     for name in loss._parameter_names:
         if name in LAYOUT:
             continue
-        for value in (*NUMBERS, *WORDS, per_column):
+        default = defaults[name].default
+        tried = WORDS if isinstance(default, str) else (not default,) if isinstance(default, bool) else NUMBERS
+        for value in (*tried, per_column):
             if _equal(value, defaults[name].default) or not _accepts(loss, arrays, {name: value}):
                 continue
             sets.append({name: value})
@@ -222,6 +227,22 @@ def labels(logits: Array, seed: int = 0) -> Array:
     rng = generator(3, seed, *logits.shape)
     best = np.argmax(logits, axis=-1)
     return np.where(rng.uniform(size=len(best)) < 0.5, best, rng.integers(0, logits.shape[-1], len(best)))
+
+
+def row_predictions(loss: Any, logits: Array, parameters: dict[str, Any]) -> Array:
+    """What a row loss with these parameters predicts with: the logits, or their softmax."""
+    defaults = {name: p.default for name, p in inspect.signature(loss.value_and_grad).parameters.items()}
+    if loss._row_domains({**defaults, **parameters})[0] == "any":
+        return logits
+    p = np.asarray(fl.reference.softmax(logits))
+    least = float(np.finfo(logits.dtype).tiny) ** 0.25  # so that 1 / p^2 times a weight does not overflow on the way
+    return np.where(p > 0, np.maximum(p, least), p).astype(logits.dtype)
+
+
+def row_targets(loss: Any, logits: Array) -> list[tuple[str, Array]]:
+    """The targets that a row loss takes, named."""
+    kinds = [("labels", labels), ("probabilities", probabilities)]
+    return [(kind, make(logits)) for kind, make in kinds if loss._targets in (kind, "either")]
 
 
 def probabilities(logits: Array) -> Array:

@@ -172,23 +172,26 @@ def _rowwise(loss: Any, real: Real, quick: bool) -> Iterator[Case]:
         rows = max(elements // classes, 20)
         for adversarial in (False, True):
             logits = inputs.row_inputs(real, rows, classes, adversarial)
+            x = inputs.row_predictions(loss, logits, {})
             name = f"{'adversarial' if adversarial else 'random'} {rows} x {classes}"
-            for kind, target in (("labels", inputs.labels(logits)), ("probabilities", inputs.probabilities(logits))):
-                yield _unreduced(loss, f"{name}, {kind}", (logits, target))
+            for number, (kind, target) in enumerate(inputs.row_targets(loss, logits)):
+                yield _unreduced(loss, f"{name}, {kind}", (x, target))
                 across = target if target.ndim == 1 else np.ascontiguousarray(target.T)
-                yield _unreduced(loss, f"{name}, {kind}, axis 0", (np.ascontiguousarray(logits.T), across), axis=0)
+                yield _unreduced(loss, f"{name}, {kind}, axis 0", (np.ascontiguousarray(x.T), across), axis=0)
                 if classes in many_options:
-                    yield from _with_options(loss, f"{name}, {kind}", (logits, target))
-                if not adversarial and kind == "labels":
-                    yield _weighted(loss, name, (logits, target), _weights(target.shape, real))
+                    yield from _with_options(loss, f"{name}, {kind}", logits, target)
+                if not adversarial and number == 0:
+                    yield _weighted(loss, name, (x, target), _weights((rows,), real))
     for classes in (10, 1000):
         logits = inputs.row_inputs(real, PARALLEL_ELEMENTS // classes, classes, False)
-        yield _reduced(loss, (logits, inputs.labels(logits)))
+        _, target = inputs.row_targets(loss, logits)[0]
+        yield _reduced(loss, (inputs.row_predictions(loss, logits, {}), target))
 
 
-def _with_options(loss: Any, name: str, arrays: tuple[Array, Array]) -> Iterator[Case]:
-    for parameters in inputs.parameter_sets(loss, arrays)[1:]:
-        yield _unreduced(loss, f"{name}{_shown(parameters)}", arrays, **parameters)
+def _with_options(loss: Any, name: str, logits: Array, target: Array) -> Iterator[Case]:
+    for parameters in inputs.parameter_sets(loss, (inputs.row_predictions(loss, logits, {}), target))[1:]:
+        x = inputs.row_predictions(loss, logits, parameters)
+        yield _unreduced(loss, f"{name}{_shown(parameters)}", (x, target), **parameters)
 
 
 # ---- Worked numbers ----

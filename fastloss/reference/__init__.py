@@ -19,7 +19,15 @@ from .binary import (
     squared_hinge_loss,
 )
 from .metric import center_loss, contrastive_loss, cosine_embedding_loss, margin_ranking_loss, triplet_margin_loss
-from .multiclass import cross_entropy
+from .multiclass import (
+    categorical_cross_entropy,
+    cross_entropy,
+    kl_divergence,
+    multiclass_hinge_loss,
+    poly_cross_entropy,
+    softmax_focal_loss,
+    sparse_categorical_cross_entropy,
+)
 from .regression import (
     gamma_nll_loss,
     half_mse_loss,
@@ -43,6 +51,7 @@ __all__ = [
     "balanced_cross_entropy",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "categorical_cross_entropy",
     "center_loss",
     "contrastive_loss",
     "cosine_embedding_loss",
@@ -54,6 +63,7 @@ __all__ = [
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
+    "kl_divergence",
     "l1_loss",
     "log_cosh_loss",
     "log_loss",
@@ -63,7 +73,9 @@ __all__ = [
     "mae_loss",
     "margin_ranking_loss",
     "mse_loss",
+    "multiclass_hinge_loss",
     "poisson_nll_loss",
+    "poly_cross_entropy",
     "poly_loss",
     "pseudo_huber_loss",
     "quantile_loss",
@@ -71,7 +83,9 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
+    "softmax_focal_loss",
     "softplus",
+    "sparse_categorical_cross_entropy",
     "squared_hinge_loss",
     "triplet_margin_loss",
     "tweedie_loss",

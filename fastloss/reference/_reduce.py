@@ -289,19 +289,29 @@ class PointwiseLoss(ReferenceLoss):
 
 
 class RowwiseLoss(ReferenceLoss):
-    """One loss per row of classes: the formula sees the class axis last, and leading axes as they come."""
+    """One loss per row of classes: the formula sees the class axis last, and leading axes as they come.
+
+    ``targets`` says what the target holds: "labels", "probabilities" or "either".
+    """
+
+    def __init__(self, formula: Callable[..., Terms], *, targets: str = "either", hessian: bool = True) -> None:
+        super().__init__(formula, hessian=hessian)
+        self.targets = targets
 
     def terms(self, *arrays: ArrayLike, dtype: DTypeLike = np.float64, axis: int = -1, **parameters: Any) -> Terms:
         logits, target = np.asarray(arrays[0], dtype), np.asarray(arrays[1])
-        if not is_integer(target):
-            if target.shape != logits.shape:
-                raise TypeError("target holds neither integer class indices nor probabilities of the logits' shape")
+        labels = is_integer(target) and self.targets != "probabilities"
+        if not labels:
+            if target.shape != logits.shape or self.targets == "labels":
+                raise TypeError(
+                    "target holds neither integer class indices nor probabilities of the prediction's shape"
+                )
             target = np.moveaxis(target.astype(dtype), axis, -1)
         rows = np.moveaxis(logits, axis, -1)
         require(rows.size or not math.prod(rows.shape[:-1]), "there are rows but no classes")
-        if is_integer(target) and target.ndim == logits.ndim:
+        if labels and target.ndim == logits.ndim:
             raise TypeError("an integer target has the logits' shape without the class axis")
-        expected = rows.shape[:-1] if is_integer(target) else rows.shape
+        expected = rows.shape[:-1] if labels else rows.shape
         require(target.shape == expected, f"target has shape {target.shape}, expected {expected}")
         with np.errstate(all="ignore"):
             return self.formula(rows, target, **parameters)
@@ -311,7 +321,7 @@ class RowwiseLoss(ReferenceLoss):
 
     def row_weights(self, target: ArrayLike, parameters: Mapping[str, Any]) -> tuple[Array, Array]:
         target = np.asarray(target)
-        if not is_integer(target):
+        if not is_integer(target) or self.targets == "probabilities":
             shape = np.moveaxis(target, parameters.get("axis", -1), -1).shape[:-1]
             return np.ones(shape), np.ones(shape, bool)
         _, live, weight = class_labels(
@@ -336,6 +346,6 @@ def pointwise(formula: Callable[..., Terms]) -> PointwiseLoss:
     return PointwiseLoss(formula)
 
 
-def rowwise(formula: Callable[..., Terms]) -> RowwiseLoss:
+def rowwise(*, targets: str = "either", hessian: bool = True) -> Callable[[Callable[..., Terms]], RowwiseLoss]:
     """Make a loss of a formula of rows of classes, and their labels or probabilities."""
-    return RowwiseLoss(formula)
+    return lambda formula: RowwiseLoss(formula, targets=targets, hessian=hessian)

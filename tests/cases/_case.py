@@ -52,6 +52,7 @@ class Case:
     fit: Callable[[Parameters, Array], Array] = lambda p, x: x  # predictions into the domain that parameters leave them
     ordinary: tuple[float, float] = (-100.0, 100.0)  # predictions whose results are far from overflow
     kind: str = "pointwise"
+    targets: str = "labels"  # of row losses: "labels", "probabilities" or "either"
     has_hessian: bool = True
     hess_ulps: float | None = None
     looser: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)  # parameter: its three bounds
@@ -75,13 +76,34 @@ class Case:
     def bounds(self, parameters: Parameters) -> tuple[float, float, float]:
         """ULPs of value, gradient and Hessian, FMA or not."""
         bounds = [(self.ulps, self.ulps, self.hess_ulps or self.ulps)]
-        bounds += [ulps for name, ulps in self.looser.items() if parameters.get(name)]
+        bounds += [ulps for name, ulps in self.looser.items() if np.any(parameters.get(name, 0))]
         value, grad, hess = (max(b) for b in zip(*bounds, strict=True))
         return value, grad, hess
 
     @property
     def rowwise(self) -> bool:
         return self.kind == "rowwise"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether rows may have integer labels, and class weights with them."""
+        return self.rowwise and self.targets != "probabilities"
+
+    def rows(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The unreduced shape of a prediction of this shape, class axis last."""
+        return shape[:-1] if self.rowwise else shape
+
+    def moved(self, target: Array, axis: int) -> Array:
+        """A row loss's target with its class axis, if it has one, brought from the end to ``axis``."""
+        return target if self.labelled else np.ascontiguousarray(np.moveaxis(target, -1, axis))
+
+    def plain_target(self, prediction: Array) -> Array:
+        """A valid target for any prediction of this shape."""
+        return (
+            np.zeros(prediction.shape[:-1], int)
+            if self.labelled
+            else np.full_like(prediction, 0.25 if self.rowwise else 1)
+        )
 
 
 def per_class(shape: tuple[int, ...]) -> Array:
