@@ -12,18 +12,20 @@
 #include "power.h"
 #include "rows.h"
 
-/* max |r| and which is the first; a NaN counts as the largest. */
+/* The larger of two absolute differences; NaN counts as the largest. */
+INLINE double larger(double a, double b) { return b > a || b != b ? b : a; }
+
+/* max |r| */
 static UNUSED void find_largest(fl_size n, distance *d) {
-  double largest = 0.0;
-  d->first = -1;
-  for (fl_size i = 0; i < n; i++) {
-    double r = fabs(difference(0, d->x, d->y, i, &d->s));
-    if (r > largest || (r != r && largest == largest)) {
-      largest = r;
-      d->first = i;
-    }
+  double largest[ROW_LANES] = {0.0};
+  fl_size i = 0;
+  for (; i + ROW_LANES <= n; i += ROW_LANES) {
+    VECTOR_LOOP
+    for (int l = 0; l < ROW_LANES; l++) largest[l] = larger(largest[l], fabs(difference(0, d->x, d->y, i + l, &d->s)));
   }
-  d->s.largest = largest;
+  for (; i < n; i++) largest[0] = larger(largest[0], fabs(difference(0, d->x, d->y, i, &d->s)));
+  d->s.largest = largest[0];
+  for (int l = 1; l < ROW_LANES; l++) d->s.largest = larger(d->s.largest, largest[l]);
 }
 
 /* (|r| / c)^q, s->log being log c. The difference comes with its rest, whose relative size the power multiplies. */
@@ -67,6 +69,7 @@ INLINE distance norm_distance(double p, fl_size n, const real *x, const real *y)
   } else if (p > DBL_MAX) {
     find_largest(n, &d);
     d.length = d.s.largest;
+    for (d.first = 0; d.first < n && fabs(difference(1, x, y, d.first, &d.s)) != d.length;) d.first++;
   } else {
     power_distance(p, n, &d);
   }

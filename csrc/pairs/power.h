@@ -51,7 +51,17 @@ INLINE double double_log(double x, double *low) {
   const double s_low = (((f - p) - p_low) - s * d_low) / d, g = s * s;
   /* 2 (atanh(s) - s) / s^3: Taylor's series, whose rest is below 2^-62 for |s| <= 0.1765 */
   double q = 2.0 / 25.0;
-  for (int n = 23; n >= 3; n -= 2) q = fma_double(q, g, 2.0 / n);
+  q = fma_double(q, g, 2.0 / 23.0);
+  q = fma_double(q, g, 2.0 / 21.0);
+  q = fma_double(q, g, 2.0 / 19.0);
+  q = fma_double(q, g, 2.0 / 17.0);
+  q = fma_double(q, g, 2.0 / 15.0);
+  q = fma_double(q, g, 2.0 / 13.0);
+  q = fma_double(q, g, 2.0 / 11.0);
+  q = fma_double(q, g, 2.0 / 9.0);
+  q = fma_double(q, g, 2.0 / 7.0);
+  q = fma_double(q, g, 2.0 / 5.0);
+  q = fma_double(q, g, 2.0 / 3.0);
   double e, h = double_fast_sum(k * ln2_hi, 2.0 * s, &e);
   *low = e + (k * ln2_lo + (2.0 * s_low + s * g * q));
   return double_fast_sum(h, *low, low);
@@ -65,10 +75,16 @@ INLINE double double_exp(double x, double low) {
   const double high = fma_double(-n, 0x1.62e42ffp-1, c), r = fma_double(-n, -0x1.718432a1b0e26p-35, high);
   const double rest = fma_double(-n, -0x1.718432a1b0e26p-35, high - r) + low;
   double q = 1.0 / 6227020800.0;
-  static const double inverse[10] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
-                                     1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
-                                     1.0 / 24.0,        1.0 / 6.0};
-  for (int i = 0; i < 10; i++) q = fma_double(q, r, inverse[i]);
+  q = fma_double(q, r, 1.0 / 479001600.0);
+  q = fma_double(q, r, 1.0 / 39916800.0);
+  q = fma_double(q, r, 1.0 / 3628800.0);
+  q = fma_double(q, r, 1.0 / 362880.0);
+  q = fma_double(q, r, 1.0 / 40320.0);
+  q = fma_double(q, r, 1.0 / 5040.0);
+  q = fma_double(q, r, 1.0 / 720.0);
+  q = fma_double(q, r, 1.0 / 120.0);
+  q = fma_double(q, r, 1.0 / 24.0);
+  q = fma_double(q, r, 1.0 / 6.0);
   const double e_r = 1.0 + fma_double(r * r, fma_double(q, r, 0.5), r), y = fma_double(e_r, rest, e_r);
   const uint64_t all = bits_of_double(shifted), half = all >> 1, one = bits_of_double(1.0);
   return y * double_of((half << 52) + one) * double_of(((all - half) << 52) + one);
