@@ -143,6 +143,7 @@ def one_of(*choices: str) -> Callable[[object, str], str]:
             raise ValueError(f"{name} = {value!r} is unknown; expected {' or '.join(map(repr, choices))}")
         return value
 
+    check.choices = choices  # type: ignore[attr-defined]
     return check
 
 

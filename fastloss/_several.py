@@ -29,8 +29,8 @@ class Run:
     arrays of the unreduced shape, contiguous, or None for 1 everywhere. The value of a row is the loss times its
     weight; its gradient is multiplied by weight, upstream and ``scale``. A row of weight 0 contributes exactly 0.
     ``unreduced`` (None: not wanted) is a contiguous array of the unreduced shape for the weighted values;
-    ``gradients`` has an array of any strides and of the computing type for every array that has a gradient, of its
-    shape, the first possibly being that array's own buffer; it is empty where no gradient is wanted.
+    ``gradients`` has an array of any strides and of the computing type for every given array that has a gradient, of
+    its shape, the first possibly being that array's own buffer; it is empty where no gradient is wanted.
     """
 
     scale: float
@@ -76,8 +76,8 @@ def several_loss(
     Parameters
     ----------
     gradients
-        The arrays that have a gradient, in argument order, the first array among them. The gradient is a tuple; of a
-        loss with one gradient and no learnable scalars it is that array itself.
+        The arrays that have a gradient, in argument order, the first array among them. The gradient is a tuple of those
+        that were given; of a loss with one gradient and no learnable scalars it is that array itself.
     prepare
         ``(computing type, arrays, parameters) -> Problem``: raises unless shapes and labels are right. The first array
         is of the computing type, the others of any real type; an omitted one is None. Nothing may be written.
@@ -157,7 +157,7 @@ def _weight_sum(problem: Problem, weight: Array | None) -> float:
 
 
 def _outputs(
-    loss: Any,
+    gradients: list[str],
     out: object,
     grad_out: object,
     want: int,
@@ -169,7 +169,7 @@ def _outputs(
     """``out`` and the gradients' arrays: the given ones checked, the missing ones new; no gradients for the value."""
     if out is not None and reduction != "none":
         raise ValueError(f"out needs reduction='none'; it was {reduction!r}")
-    places: Sequence[object] = [None] * len(loss.gradients)
+    places: Sequence[object] = [None] * len(gradients)
     names = ["grad_out"] if len(places) == 1 else [f"grad_out[{k}]" for k in range(len(places))]
     if isinstance(grad_out, tuple | list):
         places = grad_out
@@ -177,10 +177,10 @@ def _outputs(
         places = [grad_out]
     elif grad_out is not None:
         raise TypeError(f"grad_out is a {type(grad_out).__name__}; expected a tuple of {len(places)}: an array or None "
-                        f"for each of {', '.join(loss.gradients)}")  # fmt: skip
+                        f"for each of {', '.join(gradients)}")  # fmt: skip
     if len(places) != len(names):
         raise ValueError(f"grad_out has {len(places)} elements; expected {len(names)}: an array or None for each of "
-                         f"{', '.join(loss.gradients)}")  # fmt: skip
+                         f"{', '.join(gradients)}")  # fmt: skip
     given = [("out", out), *(zip(names, places, strict=True) if want else ())]
     taken = list(inputs)
     results: list[Array | None] = []
@@ -219,9 +219,9 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
     named = dict(zip(loss.arrays, given, strict=True))
     inputs = arguments.named_arrays(**named, sample_weight=sample_weight, grad_output=grad_output,
                                     **{k: v for k, v in values.items() if isinstance(v, np.ndarray)})  # fmt: skip
-    shapes = [shape, *(by_name[name].shape for name in loss.gradients if by_name[name] is not None)]
-    shapes += [(0,)] * (1 + len(loss.gradients) - len(shapes))  # an omitted array has an empty gradient
-    results = _outputs(loss, out, grad_out, want, reduction, shapes, result_type, inputs)
+    present = [name for name in loss.gradients if by_name[name] is not None]  # what is omitted has no gradient
+    shapes = [shape, *(by_name[name].shape for name in present)]
+    results = _outputs(present, out, grad_out, want, reduction, shapes, result_type, inputs)
 
     divisor = 1.0
     if reduction == "mean":
@@ -250,7 +250,7 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
         value = value / divisor if divisor else math.nan
     final = _assembled(loss, want, results[0] if reduction == "none" else value, [*results[1:], *scalars])
     if backend == "check":
-        _backend.compare_several(loss, twin, final, want, first.shape, real)
+        _backend.compare_several(loss._name, [*present, *loss.scalars], twin, final, want, first.shape, real)
     return final
 
 
