@@ -57,10 +57,12 @@ from fastloss.regression import (
     tweedie_loss,
 )
 from fastloss.segmentation import dice_loss
+from fastloss.similarity import arcface_loss, ge2e_loss, info_nce_loss, multiple_negatives_ranking_loss
 
 __all__ = [
     "MismatchError",
     "__version__",
+    "arcface_loss",
     "backend",
     "balanced_cross_entropy",
     "binary_cross_entropy",
@@ -74,11 +76,13 @@ __all__ = [
     "exponential_loss",
     "focal_loss",
     "gamma_nll_loss",
+    "ge2e_loss",
     "get_backend",
     "get_num_threads",
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
+    "info_nce_loss",
     "kl_divergence",
     "l1_loss",
     "log_cosh_loss",
@@ -90,6 +94,7 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "multiclass_hinge_loss",
+    "multiple_negatives_ranking_loss",
     "num_threads",
     "poisson_nll_loss",
     "poly_cross_entropy",

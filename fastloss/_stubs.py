@@ -14,7 +14,7 @@ from typing import Any
 
 from fastloss._loss import ENTRY_POINTS, Loss
 
-MODULES = ("binary", "metric", "multiclass", "regression", "segmentation")
+MODULES = ("binary", "metric", "multiclass", "regression", "segmentation", "similarity")
 
 _TYPES = {
     "sample_weight": "ArrayLike | None",

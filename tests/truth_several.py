@@ -9,6 +9,7 @@ from typing import Any
 
 import mpmath as mp  # type: ignore[import-untyped]
 import numpy as np
+import truth_similarity
 from truth import exact
 
 BITS = 700
@@ -81,6 +82,7 @@ VALUES: dict[str, Callable[..., list[Scalar]]] = {
     "dice_loss": dice,
     "margin_ranking_loss": margin_ranking,
     "triplet_margin_loss": triplet,
+    **truth_similarity.VALUES,
 }
 
 

@@ -106,6 +106,43 @@ def _masks(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arr
     return p.astype(real), g.astype(real)
 
 
+def _directions(rng: np.random.Generator, shape: tuple[int, ...], real: Real) -> Array:
+    """Rows of ordinary lengths, whose products are neither all nearly 0 nor saturate, a few of them 0."""
+    x = rng.standard_normal(shape) / np.sqrt(shape[-1]) + rng.standard_normal(shape[-1]) / np.sqrt(shape[-1])
+    x *= np.exp2(rng.uniform(-2, 1, (*shape[:-1], 1))) * (rng.random((*shape[:-1], 1)) > 0.05)
+    return np.asarray(x.astype(real))
+
+
+def _contrasted(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    """Queries and keys; with some numbers of columns negatives too, shared or each row's own."""
+    rows = min(rows, 601)
+    query, key = (_directions(rng, (rows, columns), real) for _ in range(2))
+    shape = ((3 * rows // 2, columns), (rows, 5, columns))[columns % 2]
+    return (query, key) if columns % 3 == 1 else (query, key, _directions(rng, shape, real))
+
+
+def _pairs(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    rows = min(rows, 601)
+    return _directions(rng, (rows, columns), real), _directions(rng, (rows, columns), real)
+
+
+def _classified(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    """Embeddings and centers of 33 classes; some embeddings next to their own center or opposite to it."""
+    x, centers, target = (
+        _directions(rng, (rows, columns), real),
+        _directions(rng, (33, columns), real),
+        rng.integers(0, 33, rows),
+    )
+    side = rng.choice([-1.0, 1.0], (rows, 1)).astype(real)
+    near = np.arange(rows) % 4 == 1
+    x[near] = (side * centers[target] + x * real.type(1e-3))[near]
+    return x, centers, target
+
+
+def _spoken(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
+    return (_directions(rng, (max(2, rows // 5), 5, columns), real),)
+
+
 ARRAYS: dict[str, Callable[[np.random.Generator, int, int, Real], Arrays]] = {
     "center_loss": _classes,
     "contrastive_loss": _labelled_pairs,
@@ -113,6 +150,10 @@ ARRAYS: dict[str, Callable[[np.random.Generator, int, int, Real], Arrays]] = {
     "dice_loss": _masks,
     "margin_ranking_loss": _ranked_scores,
     "triplet_margin_loss": _triplets,
+    "info_nce_loss": _contrasted,
+    "multiple_negatives_ranking_loss": _pairs,
+    "arcface_loss": _classified,
+    "ge2e_loss": _spoken,
 }
 
 

@@ -43,11 +43,13 @@ from .regression import (
     tweedie_loss,
 )
 from .segmentation import dice_loss
+from .similarity import arcface_loss, ge2e_loss, info_nce_loss, multiple_negatives_ranking_loss
 
 __all__ = [
     "Evaluation",
     "ReferenceLoss",
     "Terms",
+    "arcface_loss",
     "balanced_cross_entropy",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -60,9 +62,11 @@ __all__ = [
     "exponential_loss",
     "focal_loss",
     "gamma_nll_loss",
+    "ge2e_loss",
     "half_mse_loss",
     "hinge_loss",
     "huber_loss",
+    "info_nce_loss",
     "kl_divergence",
     "l1_loss",
     "log_cosh_loss",
@@ -74,6 +78,7 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "multiclass_hinge_loss",
+    "multiple_negatives_ranking_loss",
     "poisson_nll_loss",
     "poly_cross_entropy",
     "poly_loss",

@@ -6,13 +6,14 @@ must answer at extreme elements, and the worked numbers of the source documents.
 row to ``CASES`` of its family's file (a ``SeveralCase`` where it has more than one array of numbers).
 """
 
-from cases import binary, metric, multiclass, regression, segmentation
+from cases import binary, metric, multiclass, regression, segmentation, similarity
 from cases._case import Case, Extreme, Parameters, Worked, per_class
 from cases._several import SeveralCase
 
 CASES = (*regression.CASES, *binary.CASES, *multiclass.CASES)
 SEVERAL = (
     *metric.CASES,
+    *similarity.CASES,
     *segmentation.CASES,
 )  # losses of several arrays, whose rows and tests are of their own kind (test_several.py)
 ALL = (*CASES, *SEVERAL)

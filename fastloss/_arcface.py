@@ -1,0 +1,151 @@
+"""ArcFace: embeddings against class centers, where the score of a row's own class is that of its angle plus a margin.
+
+Own scores are worked out row by row in float64, from the angle, and put in their place in the tile. Not here: the tiles
+(_products.py), lengths and projections (_unit.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastloss import _arguments as arguments
+from fastloss._arguments import Array
+from fastloss._products import Softmax, accumulator, flat, run_tiles
+from fastloss._rowwise import UNKNOWN_CLASSES, _check_labels, _class_weight, _ignore_index
+from fastloss._several import Problem, Run
+from fastloss._unit import dots, project, unit_rows
+
+FLOAT64 = np.dtype(np.float64)
+
+# Sines below it are rounding: unit vectors so nearly parallel have no tangent that float64 knows.
+PARALLEL = 2.0**-48
+
+
+def tangent(to: Array, at: Array, cosine: Array) -> Array:
+    """What of unit vectors ``to`` is at right angles to ``at``; the second step takes out the first's rounding."""
+    t = to - cosine[:, None] * at
+    return np.asarray(t - dots(t, at)[:, None] * at)
+
+
+class AngularQueries:
+    """Embeddings as queries; the score of a row's own class is that of its angle plus the margin.
+
+    With c and s the cosine and sine of the angle, t = w - c e is the tangent at e towards w, and its length is s.
+    Beyond theta + m = pi the cosine would rise again, and c - m sin m takes over. The derivative is -sin(theta + m), or
+    -sin theta, along the unit tangent t / s: nothing is divided by a sine that the product rounded. Where s is 0 the
+    tangent is 0.
+    """
+
+    def __init__(
+        self, x: Array, centers: Array, target: Array, scale: float, margin: float, dead: Array, real: np.dtype[Any]
+    ) -> None:
+        self.x, self.centers, self.target, self.dead, self.real = x, centers, target, dead, real
+        self.scale, self.margin = scale, margin
+        self.out: Array | None = None
+        self.center_gradient: Array | None = None
+
+    def load(self, first: int, last: int) -> tuple[Array, Array]:
+        """The tile's unit vectors times the scale, and the scores of the rows' own classes."""
+        rows, dead = self.x[first:last], self.dead[first:last]
+        self.e, self.w = np.empty(rows.shape), np.empty(rows.shape)
+        self.inverse = unit_rows(rows.astype(self.real, copy=False), self.e)
+        known = unit_rows(self.centers[self.target[first:last]].astype(self.real, copy=False), self.w)
+        self.c = np.clip(dots(self.e, self.w), -1, 1)
+        self.toward_w, self.toward_e = tangent(self.w, self.e, self.c), tangent(self.e, self.w, self.c)
+        s = np.sqrt(dots(self.toward_w, self.toward_w))
+        s = np.where(s < PARALLEL, 0, s)
+        s = np.where((self.inverse == 0) | (known == 0), 1, s)  # a zero vector is at right angles to all
+        theta = np.arctan2(s, self.c)
+        m = self.margin
+        over = theta + m > np.pi
+        own = np.where(over, self.c - m * np.sin(m), self.c * np.cos(m) - s * np.sin(m))
+        slope = np.where(over, s, s * np.cos(m) + self.c * np.sin(m))
+        self.slope = np.where(s == 0, 0, slope / np.where(s == 0, 1, s))
+        self.scaled = (self.e * self.scale).astype(self.real)
+        self.scaled[dead] = 0
+        return self.scaled, own * self.scale
+
+    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
+        """Add the tangents of the rows' own classes to both gradients, and take the embeddings' home."""
+        if own is None or self.out is None or self.center_gradient is None:
+            return
+        dead = self.dead[first:last]
+        force = (own * self.scale * self.slope)[:, None]
+        gradient = gradient * self.scale + force * self.toward_w
+        project(self.e, self.inverse, gradient, self.out[first:last])
+        self.out[first:last][dead] = 0
+        self._add_to_centers(np.flatnonzero(~dead), self.target[first:last], force * self.toward_e)
+
+    def _add_to_centers(self, live: Array, target: Array, gradient: Array) -> None:
+        """Add up the rows of each class, in order, and add the sums to the gradients of the classes' centers."""
+        if not live.size:
+            return
+        live = live[np.argsort(target[live], kind="stable")]
+        ordered = target[live]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        sums = np.add.reduceat(gradient[live], starts, axis=0)
+        self.center_gradient[ordered[starts]] += sums.astype(self.real)  # type: ignore[index]
+
+
+def arcface(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -> Problem:
+    """What one call of arcface_loss evaluates."""
+    embeddings, centers, target = arrays
+    if embeddings.ndim == 0:
+        raise ValueError("embeddings are 0-dimensional; expected (..., D)")
+    if centers.ndim != 2:
+        raise ValueError(f"class_centers has shape {centers.shape}; expected (C, D)")
+    shape, (classes, dimension) = embeddings.shape[:-1], centers.shape
+    if embeddings.shape[-1] != dimension:
+        raise ValueError(f"class_centers has shape {centers.shape} but embeddings have shape {embeddings.shape}; "
+                         f"expected (C, {embeddings.shape[-1]})")  # fmt: skip
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"target has dtype {target.dtype}; expected class indices of an integer type")
+    if target.shape != shape:
+        raise ValueError(f"target has shape {target.shape} but embeddings have shape {embeddings.shape}; expected "
+                         f"class indices of shape {shape}")  # fmt: skip
+    if classes == 0 and target.size:
+        raise ValueError(f"class_centers has shape {centers.shape}: {target.size} rows of no classes")
+    ignore_index = _ignore_index(values["ignore_index"])
+    by_class = None if values["class_weight"] is None else _class_weight(values["class_weight"], classes, real)
+    _check_labels(target, target.reshape(-1, 1), classes, ignore_index, by_class, None, real)
+    ignored = None if ignore_index is None else np.asarray(target == ignore_index)
+    if ignored is not None and not ignored.any():
+        ignored = None
+    label = (target if ignored is None else np.where(ignored, target.dtype.type(0), target)).astype(np.int64)
+    row_weight = None if by_class is None or not label.size else by_class.astype(np.float64)[label]
+    scale, margin = float(real.type(values["scale"])), float(real.type(values["margin"]))
+
+    def run(r: Run) -> tuple[float]:
+        dead = np.zeros(label.size, bool) if ignored is None else ignored.ravel().copy()
+        for weight in (r.weight, row_weight):
+            if weight is not None:
+                dead |= weight.ravel() == 0
+        x, keys = embeddings.reshape(label.size, dimension), np.empty(centers.shape, real)
+        inverse = unit_rows(centers, keys)
+        kernel = Softmax(np.where(dead, -1, label.ravel()), flat(r.weight), flat(r.upstream), r.scale, by_class,
+                         flat(r.unreduced))  # fmt: skip
+        source = AngularQueries(x, centers, label.ravel(), scale, margin, dead, real)
+        if not r.gradients:
+            return (run_tiles(len(x), classes, source, keys, kernel, None),)
+        whole, center_out = r.gradients
+        source.out, gradient = whole.reshape(x.shape), accumulator(center_out)
+        source.center_gradient = gradient
+        total = run_tiles(len(x), classes, source, keys, kernel, gradient)
+        project(keys, inverse, gradient, center_out)
+        if dead.all():
+            center_out[...] = 0
+        if not np.may_share_memory(source.out, whole):  # strides that reshape could not follow
+            whole[...] = source.out.reshape(whole.shape)
+        return (total,)
+
+    return Problem(shape, run, row_weight, ignored)
+
+
+def arcface_denominator(target: object, class_weight: object, ignore_index: object, sample_weight: object) -> float:
+    """Sum of sample weight times class weight over the rows that are not ignored."""
+    t = arguments.as_array(target, "target")
+    by_class = None if class_weight is None else _class_weight(class_weight, None, FLOAT64)
+    classes = UNKNOWN_CLASSES if by_class is None else by_class.size
+    return _check_labels(t, t.reshape(-1, 1), classes, _ignore_index(ignore_index), by_class, sample_weight, FLOAT64)[1]
