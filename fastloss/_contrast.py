@@ -235,7 +235,7 @@ def info_nce(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any
     arguments.same_shape(key, "key", query, "query")
     normalize, temperature = values["normalize"], values["temperature"]
     scale = 1 / float(real.type(temperature))
-    if scale > np.finfo(real).max:
+    if scale > float(np.finfo(real).max):
         raise ValueError(f"temperature = {temperature!r} is out of range; expected one whose inverse {real} can hold")
     n, dimension = query.shape
     good = negatives is None or (negatives.ndim == 2 and negatives.shape[1] == dimension)

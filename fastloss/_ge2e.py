@@ -118,8 +118,11 @@ def ge2e(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -
 def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: float, b: float) -> tuple[float, ...]:
     """Value, and where gradients are wanted the derivatives by w and b."""
     speakers, utterances, dimension = embeddings.shape
-    n, wanted = speakers * utterances, bool(run.gradients)
-    if not n:
+    n, wanted, dead = speakers * utterances, bool(run.gradients), dead_rows(run.weight)
+    if not n or (dead is not None and dead.all()):
+        for array in (*run.gradients, run.unreduced):
+            if array is not None:
+                array[...] = 0
         return (0.0, 0.0, 0.0) if wanted else (0.0,)
     with np.errstate(all="ignore"):
         # A speaker's scale is a power of two, so that sums neither overflow nor vanish; cosines don't see it.
@@ -136,7 +139,6 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
         inverse_c = unit_rows(others[:, -1] + x[:, -1], c)
         inverse_m = unit_rows(others.reshape(n, dimension), m)
         own = np.clip(dots(e, m), -1, 1)
-        dead = dead_rows(run.weight)
         speaker = np.repeat(np.arange(speakers), utterances)
         unit, keys = e.astype(real), c.astype(real)
         kernel: Kernel
@@ -153,7 +155,7 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
         # The derivative by w is the sum of slopes times cosines; e . (sum of slopes times centroids) has all but one.
         pull, own_pull = source.gradient.astype(np.float64), source.own_gradient
         if dead is not None:
-            e[dead], m[dead], own_pull[dead] = 0, 0, 0
+            e[dead], m[dead], own[dead], own_pull[dead] = 0, 0, 0, 0
         slope_w = dots(e, pull) + own_pull * own
         through_e, through_m, through_c = w * pull, own_pull[:, None] * w * e, dc.astype(np.float64)
         through_e += own_pull[:, None] * w * m
@@ -164,7 +166,5 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
         gradient = through_e.reshape(x.shape) + (through_m.sum(axis=1, keepdims=True) - through_m)
         gradient += through_c[:, None, :]
         run.gradients[0][...] = np.ldexp(gradient, -exponent[:, None, None])
-        if dead is not None and dead.all():
-            run.gradients[0][...] = 0
         slope_b = kernel.slope_b if isinstance(kernel, Contrast) else 0.0
         return total, total_of(slope_w.tolist()), slope_b

@@ -93,3 +93,46 @@ class TestBinary:
         x, t = np.array([0.3, 0.3]), np.array([0.0, 1.0])
         value = fl.balanced_cross_entropy(x, t, pos_weight=3.0, neg_weight=0.5, reduction="none")
         assert value == pytest.approx([-0.5 * np.log(0.7), -3 * np.log(0.3)])
+
+
+class TestSimilarity:
+    @pytest.mark.parametrize("temperature", [1e-3, 1e-2])
+    def test_info_nce_at_low_temperatures(self, temperature, dtype):
+        # pytorch-metric-learning's NT-Xent takes log(num / den + tiny): where num / den has underflowed, the loss sticks
+        # at log(tiny) and the gradient is 0.
+        query, key = np.array([[1.0, 0.0]], dtype), np.array([[0.6, 0.8]], dtype)
+        negatives = np.array([[0.8, 0.6], [1.0, 0.0]], dtype)
+        value, (grad, _, _) = fl.info_nce_loss.value_and_grad(query, key, negatives, temperature=temperature)
+        assert value == pytest.approx(0.4 / temperature, rel=1e-5)  # the nearest negative has cosine 1
+        assert grad[0, 1] == pytest.approx(-0.8 / temperature, rel=1e-4)
+        # Won, too: the loss is the small rest, not 0 or log(1 + tiny).
+        value, (grad, _, _) = fl.info_nce_loss.value_and_grad(query, query, key, temperature=0.4 / 30)
+        assert value == pytest.approx(np.log1p(np.exp(-30.0)), rel=1e-4)
+        assert grad[0, 1] == pytest.approx(0.8 * 30 / 0.4 * np.exp(-30.0), rel=1e-4)
+
+    def test_zero_embeddings_have_gradient_zero(self, dtype):
+        # optax's cosine similarity: NaN gradients for the whole batch.
+        anchors, positives = np.eye(3, dtype=dtype), np.eye(3, dtype=dtype) + dtype.type(0.5)
+        anchors[1] = positives[2] = 0
+        _, (da, dp) = fl.multiple_negatives_ranking_loss.value_and_grad(anchors, positives, symmetric=True)
+        assert np.isfinite(da).all()
+        assert np.isfinite(dp).all()
+        assert (da[1] == 0).all()
+        assert (dp[2] == 0).all()
+
+    @pytest.mark.parametrize("margin", [0.0, 0.5])
+    def test_arcface_at_cosines_of_one(self, margin, dtype):
+        # sqrt(1 - c^2) has an infinite slope at c = 1, and is NaN where c has been rounded beyond 1.
+        rng = np.random.default_rng(0)
+        centers = rng.standard_normal((200, 5)).astype(dtype)
+        for embeddings in (centers * 3, -centers):
+            value, gradients = fl.arcface_loss.value_and_grad(embeddings, centers, np.arange(200), margin=margin)
+            assert np.isfinite(value)
+            assert all(np.isfinite(g).all() for g in gradients)
+
+    def test_arcface_beyond_pi(self):
+        # cos(theta + m) rises again past pi - m: the worst embeddings would be pushed further away.
+        _, (grad, _) = fl.arcface_loss.value_and_grad([[-1.0, 0.1]], [[1.0, 0.0], [0.0, -1.0]], [0], scale=4.0)
+        assert grad[0, 1] < 0  # less of the loss in the direction away from the opposite
+        worse = fl.arcface_loss([[-1.0, 0.05]], [[1.0, 0.0], [0.0, -1.0]], [0], scale=4.0, margin=0.5)
+        assert worse > fl.arcface_loss([[-1.0, 0.4]], [[1.0, 0.0], [0.0, -1.0]], [0], scale=4.0, margin=0.5)
