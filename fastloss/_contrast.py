@@ -10,8 +10,19 @@ from typing import Any
 import numpy as np
 
 from fastloss import _arguments as arguments
+from fastloss import _core
 from fastloss._arguments import Array
-from fastloss._products import TILE_QUERIES, Softmax, accumulator, dead_rows, flat, run_tiles, total_of
+from fastloss._products import (
+    PLAIN,
+    TILE_QUERIES,
+    Softmax,
+    accumulator,
+    dead_rows,
+    flat,
+    run_tiles,
+    tile_rows,
+    total_of,
+)
 from fastloss._several import Problem, Run
 from fastloss._unit import contiguous, dots, project, unit_rows
 
@@ -184,24 +195,59 @@ def batch_loss(
     return total
 
 
+class BothWays:
+    """The row kernel of scores whose columns are softmaxes too, the label of column i being row i. All in one tile."""
+
+    def __init__(self, rows: Softmax, hide: Any, unreduced: Array) -> None:
+        self.rows, self.hide, self.unreduced = rows, hide, unreduced
+
+    def __call__(
+        self, scores: Array, first: int, last: int, own: Array | None, wanted: bool
+    ) -> tuple[float, Array | None]:
+        rows = self.rows
+        if self.hide is not None:
+            self.hide(scores, first, last)
+        back = np.empty(scores.shape, scores.dtype) if wanted else None
+        total = _core.cross_entropy(
+            scores[None], rows.label[None], False, PLAIN, None, -1, rows.weight, rows.upstream, rows.factor,
+            None if back is None else back[None], None, self.unreduced,
+        )  # fmt: skip
+        total += rows(scores, first, last, None, wanted)[0]
+        if back is not None:
+            scores += back
+        return total, None
+
+
 def symmetric_loss(run: Run, real: np.dtype[Any], a: Array, b: Array, scale: float, hide: Any) -> float:
-    """The mean of both directions: rows of a against all of b, and rows of b against all of a."""
+    """The mean of both directions: rows of a against all of b, and rows of b against all of a.
+
+    Where all scores make one tile, its rows and columns are the two directions; else each has tiles of its own.
+    """
     n, dead = len(a), dead_rows(run.weight)
     label = labels(n, dead, np.arange(n))
     sides = [Vectors(a, real, True), Vectors(b, real, True)]
     gradients: list[Any] = [accumulator(g) for g in run.gradients] or [None, None]
-    totals, values = [], np.empty((2, n))
-    for k in (0, 1):
-        kernel = Softmax(label, flat(run.weight), flat(run.upstream), run.scale / 2, None, values[k], hide)
-        source = VectorQueries(sides[k].rows, scale, dead, gradients[k], add=k == 1)
-        totals.append(run_tiles(n, n, source, sides[1 - k].rows, kernel, gradients[1 - k], add=k == 1))
+    values = np.empty((2, n))
+
+    def kernel(k: int, hidden: Any) -> Softmax:
+        return Softmax(label, flat(run.weight), flat(run.upstream), run.scale / 2, None, values[k], hidden)
+
+    if n <= tile_rows(n, a.shape[1]):
+        source = VectorQueries(sides[0].rows, scale, None, gradients[0], add=False)
+        both = BothWays(kernel(0, None), hide, values[1])
+        total = run_tiles(n, n, source, sides[1].rows, both, gradients[1])
+    else:
+        total = 0.0
+        for k in (0, 1):
+            source = VectorQueries(sides[k].rows, scale, dead, gradients[k], add=k == 1)
+            total += run_tiles(n, n, source, sides[1 - k].rows, kernel(k, hide), gradients[1 - k], add=k == 1)
     if run.unreduced is not None:
         run.unreduced[...] = values[0] / 2 + values[1] / 2
     for side, gradient, out in zip(sides, gradients, run.gradients, strict=False):
         side.restore(gradient, out)
         if dead is not None and dead.all():
             out[...] = 0
-    return total_of(totals) / 2
+    return total / 2
 
 
 def multiple_negatives(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -> Problem:

@@ -98,8 +98,8 @@ class TestBinary:
 class TestSimilarity:
     @pytest.mark.parametrize("temperature", [1e-3, 1e-2])
     def test_info_nce_at_low_temperatures(self, temperature, dtype):
-        # pytorch-metric-learning's NT-Xent takes log(num / den + tiny): where num / den has underflowed, the loss sticks
-        # at log(tiny) and the gradient is 0.
+        # pytorch-metric-learning's NT-Xent takes log(num / den + tiny): where num / den has underflowed, the loss
+        # sticks at log(tiny) and the gradient is 0.
         query, key = np.array([[1.0, 0.0]], dtype), np.array([[0.6, 0.8]], dtype)
         negatives = np.array([[0.8, 0.6], [1.0, 0.0]], dtype)
         value, (grad, _, _) = fl.info_nce_loss.value_and_grad(query, key, negatives, temperature=temperature)
