@@ -113,26 +113,29 @@ def _directions(rng: np.random.Generator, shape: tuple[int, ...], real: Real) ->
     return np.asarray(x.astype(real))
 
 
+def _in_batch(rows: int) -> int:
+    """How many rows are compared with each other: enough for several threads where many are asked for."""
+    return 601 if rows > 1000 else min(rows, 90)
+
+
 def _contrasted(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
     """Queries and keys; with some numbers of columns negatives too, shared or each row's own."""
-    rows = min(rows, 601)
+    rows = _in_batch(rows)
     query, key = (_directions(rng, (rows, columns), real) for _ in range(2))
     shape = ((3 * rows // 2, columns), (rows, 5, columns))[columns % 2]
     return (query, key) if columns % 3 == 1 else (query, key, _directions(rng, shape, real))
 
 
 def _pairs(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
-    rows = min(rows, 601)
+    rows = _in_batch(rows)
     return _directions(rng, (rows, columns), real), _directions(rng, (rows, columns), real)
 
 
 def _classified(rng: np.random.Generator, rows: int, columns: int, real: Real) -> Arrays:
-    """Embeddings and centers of 33 classes; some embeddings next to their own center or opposite to it."""
-    x, centers, target = (
-        _directions(rng, (rows, columns), real),
-        _directions(rng, (33, columns), real),
-        rng.integers(0, 33, rows),
-    )
+    """Embeddings and centers; some embeddings next to their own center or opposite to it."""
+    classes = 257 if rows > 1000 else 17
+    x, centers = _directions(rng, (rows, columns), real), _directions(rng, (classes, columns), real)
+    target = rng.integers(0, classes, rows)
     side = rng.choice([-1.0, 1.0], (rows, 1)).astype(real)
     near = np.arange(rows) % 4 == 1
     x[near] = (side * centers[target] + x * real.type(1e-3))[near]
