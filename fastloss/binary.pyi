@@ -172,6 +172,339 @@ class _binary_cross_entropy_with_logits(Loss):
     ) -> tuple[float | Array, Array, Array]: ...
     def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
 
+class _balanced_cross_entropy(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        pos_weight: float = ...,
+        neg_weight: float = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _focal_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        gamma: float = ...,
+        alpha: float | None = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
+class _poly_loss(Loss):
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[ValueKeywords],
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["none"],
+        **common: Unpack[ValueKeywords],
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: str,
+        **common: Unpack[ValueKeywords],
+    ) -> float | Array: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["none"],
+        **common: Unpack[GradKeywords],
+    ) -> tuple[Array, Array]: ...
+    @overload
+    def value_and_grad(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: str,
+        **common: Unpack[GradKeywords],
+    ) -> tuple[float | Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["mean", "sum"] = ...,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: Literal["none"],
+        **common: Unpack[HessKeywords],
+    ) -> tuple[Array, Array, Array]: ...
+    @overload
+    def value_grad_hess(
+        self,
+        prediction: ArrayLike,
+        target: ArrayLike,
+        /,
+        *,
+        epsilon: ArrayLike = ...,
+        form: str = ...,
+        reduction: str,
+        **common: Unpack[HessKeywords],
+    ) -> tuple[float | Array, Array, Array]: ...
+    def denominator(self, target: ArrayLike, /, *, sample_weight: ArrayLike | None = ...) -> float: ...
+
 class _hinge_loss(Loss):
     @overload
     def __call__(
@@ -277,5 +610,10 @@ class _hinge_loss(Loss):
 binary_cross_entropy: _binary_cross_entropy
 log_loss: _binary_cross_entropy
 binary_cross_entropy_with_logits: _binary_cross_entropy_with_logits
+balanced_cross_entropy: _balanced_cross_entropy
+focal_loss: _focal_loss
+poly_loss: _poly_loss
 hinge_loss: _hinge_loss
 squared_hinge_loss: _hinge_loss
+soft_margin_loss: _binary_cross_entropy
+exponential_loss: _binary_cross_entropy

@@ -82,7 +82,7 @@ INLINE void curve_chunk(int exact, fl_size n, const real *x, fl_size without, ro
                         double *hi, double *lo) {
   double highs[LANES] = {0.0}, lows[LANES] = {0.0};
   if (!exact) {
-    exp_sum_chunk(n, x, without, s, e, hi, lo);
+    exp_sum_chunk(n, x, 0, without, s, e, hi, lo);
     return;
   }
   VECTOR_LOOP
