@@ -163,11 +163,11 @@ def focal_loss(prediction: ArrayLike, target: ArrayLike, /, *, gamma: float = 2.
     -----
     Computed from the logit, so nothing is clipped and no digits are lost: a confidently wrong logit keeps
     its gradient (Keras clips probabilities at 1e-7: about 0), a confidently right one its small loss, and
-    gamma below 1 is finite at p_t = 1. Infinite logits give the limit. (The error of
-    a logarithm is multiplied by gamma: above gamma = 20 it passes 4 units in the last place.) The Hessian
-    is negative where the loss is concave, at confidently wrong logits for example: boosting needs a
-    floor there. The mean divides by the number of elements; RetinaNet divides by that of positive
-    anchors (``denominator=``).
+    gamma below 1 is finite at p_t = 1. Infinite logits give the limit. (The error of a logarithm is
+    multiplied by gamma: above gamma = 20 it passes 4 units in the last place.) The Hessian is negative
+    where the loss is concave, at confidently wrong logits for example: boosting needs a floor there. The
+    mean divides by the number of elements; RetinaNet divides by that of positive anchors
+    (``denominator=``).
 
     References
     ----------

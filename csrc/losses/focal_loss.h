@@ -39,8 +39,9 @@ INLINE void focal_whole(real x, real t, const real *p, int gamma, real *value, r
     rate_low = lost + fma_(s.q, s.u_low, s.q_low * s.u);
     above = s.q;
   }
-  real loss = alpha * s.loss, twist = ((real)gamma * s.tilt) * s.loss;
-  real g = fma_(rate, twist, power * s.slope) + fma_(rate_low, twist, power_low * s.slope);
+  /* the loss comes last: gamma times it may overflow where rate is 0 */
+  real loss = alpha * s.loss, twist = (real)gamma * s.tilt;
+  real g = fma_(twist * rate, s.loss, power * s.slope) + fma_(twist * rate_low, s.loss, power_low * s.slope);
   /* z big^2 q + gamma tilt u (2 slope + CE spread), and (gamma - 1) gamma (tilt u)^2 CE, times q^(gamma - 1) / q */
   real turn = (real)gamma * s.tilt * s.u_64;
   real h = fma_(turn, fma_(s.spread, s.loss, R(2.0) * s.slope), s.u_64 * s.q) * above;
