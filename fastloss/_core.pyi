@@ -153,6 +153,10 @@ def noise(laplace: bool, key: Array, first: int, scale: float, out: Array) -> No
 def finish_sums(
     sums: Array, out: Array, divisor: float, laplace: bool, key: Array | None, first: int, scale: float
 ) -> None: ...
+def discrete_noise(
+    limits: Array, laplace: bool, inner_bits: int, outer_bits: int, key: Array, first: int, sums: Array
+) -> None: ...
+def grid_values(sums: Array, out: Array, grid: float, divisor: float) -> None: ...
 def clip(
     arrays: list[Array],
     group_of_array: Array,
@@ -163,4 +167,5 @@ def clip(
     sums: Array | None,
     norms: Array,
     states: Array,
+    units: float = 0.0,
 ) -> None: ...

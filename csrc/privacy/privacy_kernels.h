@@ -12,7 +12,8 @@
 #define FL_CHACHA_WORDS 256
 
 /* Streams of one key (the ChaCha20 nonce): no two of them share a word. */
-enum { FL_STREAM_GAUSSIAN_F32 = 1, FL_STREAM_GAUSSIAN_F64 = 2, FL_STREAM_LAPLACE = 3 };
+enum { FL_STREAM_GAUSSIAN_F32 = 1, FL_STREAM_GAUSSIAN_F64 = 2, FL_STREAM_LAPLACE = 3,
+       FL_STREAM_DISCRETE_GAUSSIAN = 4, FL_STREAM_DISCRETE_LAPLACE = 5 };
 
 /* Values that one call of chacha20() yields. Work is cut at multiples of it. */
 #define FL_NOISE_GROUP 256
@@ -38,6 +39,15 @@ typedef struct fl_clip_rule {
   double columns;   /* of the concatenation */
   double slack;     /* (widest block / 32 + 12) 2^-53: see clip.h */
 } fl_clip_rule;
+
+/* A law on the integers as its sampler wants it: discrete_gaussian.h, discrete_laplace.h. Limits are what a
+ * uniform integer below 2^63 is compared with; a Gaussian's count is a multiple of 8. */
+typedef struct fl_discrete {
+  int laplace;
+  int inner_bits, outer_bits; /* of the uniforms that a Gaussian adds */
+  ptrdiff_t count;
+  const int64_t *limits;
+} fl_discrete;
 
 typedef void fl_noise(const uint32_t *key, uint64_t first, ptrdiff_t n, double scale, void *out);
 typedef void fl_noise_add(const uint32_t *key, uint64_t first, ptrdiff_t n, double scale, double *sums);
@@ -65,6 +75,14 @@ typedef struct fl_privacy_kernels {
                    double *sums);
   /* out[j] = sums[j] / divisor, rounded towards zero. out may be sums in the float64 table. */
   void (*clip_finish)(ptrdiff_t n, const double *sums, double divisor, void *out);
+
+  /* sums[j] += the nearest integer to factors[i] * gradient[rows[i]][j] * units, units a power of two. */
+  void (*grid_add)(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
+                   double units, int64_t *sums);
+  /* sums[i] += value first + i of the law. NULL in the float32 table. */
+  void (*discrete_add)(const uint32_t *key, uint64_t first, ptrdiff_t n, const fl_discrete *law, int64_t *sums);
+  /* out[j] = sums[j] * grid / divisor. */
+  void (*grid_finish)(ptrdiff_t n, const int64_t *sums, double grid, double divisor, void *out);
 } fl_privacy_kernels;
 
 #endif

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from fastloss import _arguments as arguments
 from fastloss import _core, _settings
 from fastloss.privacy import _backend
+from fastloss.privacy._discrete import LARGEST_SCALE, law_of
 
 Array = npt.NDArray[Any]
 
 GAUSSIAN, LAPLACE = "gaussian", "laplace"
+DISCRETE = {GAUSSIAN: "discrete_gaussian", LAPLACE: "discrete_laplace"}
 
 _alive: weakref.WeakSet[NoiseGenerator] = weakref.WeakSet()
 
@@ -41,7 +43,7 @@ class NoiseGenerator:
 
     Notes
     -----
-    The Gaussian is Box-Muller with 32 random bits each for radius and angle in float32 (no value
+    The continuous Gaussian is Box-Muller with 32 random bits each for radius and angle in float32 (no value
     beyond 6.76) and 64 each in float64 (9.49); the Laplace uses a sign and 63 bits (45.06).
     These continuous samplers are **not hardened against floating-point attacks** (Mironov 2012): which
     doubles can occur reveals something about the value they were added to.
@@ -72,7 +74,7 @@ class NoiseGenerator:
         else:
             key = hashlib.sha256(f"fastloss NoiseGenerator {self._seed}".encode()).digest()
         self._key = np.frombuffer(key, "<u4").astype(np.uint32)
-        self._counts = {GAUSSIAN: 0, LAPLACE: 0}
+        self._counts = dict.fromkeys((GAUSSIAN, LAPLACE, *DISCRETE.values()), 0)
         self._pid = os.getpid()
 
     def _reserve(self, distribution: str, n: int) -> tuple[Array, int]:
@@ -148,6 +150,88 @@ class NoiseGenerator:
             For a shape, scale, type or output that is none.
         """
         return self._draw(LAPLACE, shape, scale, dtype, out)
+
+    def discrete_gaussian(self, shape: int | tuple[int, ...], scale: float) -> Array:
+        """Return the next integers with probabilities proportional to ``exp(-x**2 / (2 * scale**2))``.
+
+        The sampler takes the same time whatever the values, without rejection and without floating point. Its total
+        variation distance from the ideal law is below 4e-18 per value (the figure of a scale:
+        `fastloss.privacy.sampler_delta`). The derivation is in ``csrc/privacy/discrete_gaussian.h``.
+
+        Parameters
+        ----------
+        shape : int or tuple of ints
+            Shape of the result.
+        scale : float
+            The parameter sigma, 0 <= scale < 2**40; from 1 on it is the standard deviation to within 1e-6 of itself.
+
+        Returns
+        -------
+        ndarray of int64
+            The values: a function of key, scale and index; the same bits on every machine.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a shape or scale that is none.
+
+        Examples
+        --------
+        >>> from fastloss.privacy import NoiseGenerator
+        >>> x = NoiseGenerator(1).discrete_gaussian(100_000, 20.0)
+        >>> x.dtype.name, bool(abs(x.std() - 20) < 0.2)
+        ('int64', True)
+        """
+        return self._draw_integers(GAUSSIAN, shape, scale)
+
+    def discrete_laplace(self, shape: int | tuple[int, ...], scale: float) -> Array:
+        """Return the next integers with probabilities proportional to ``exp(-abs(x) / scale)``.
+
+        The sampler takes the same time whatever the values, without rejection and without floating point. Its total
+        variation distance from the ideal law is below 5e-18 per value (the figure of a scale:
+        `fastloss.privacy.sampler_delta`). The derivation is in ``csrc/privacy/discrete_laplace.h``.
+
+        Parameters
+        ----------
+        shape : int or tuple of ints
+            Shape of the result.
+        scale : float
+            The parameter b, 0 <= scale < 2**50.
+
+        Returns
+        -------
+        ndarray of int64
+            The values: a function of key, scale and index; the same bits on every machine.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a shape or scale that is none.
+
+        Examples
+        --------
+        >>> from fastloss.privacy import NoiseGenerator
+        >>> NoiseGenerator(1).discrete_laplace((2, 3), 0.0).tolist()
+        [[0, 0, 0], [0, 0, 0]]
+        """
+        return self._draw_integers(LAPLACE, shape, scale)
+
+    def _draw_integers(self, distribution: str, shape: object, scale: object) -> Array:
+        sizes = _check_shape(shape)
+        factor = arguments.non_negative(scale, "scale")
+        if factor >= LARGEST_SCALE[distribution]:
+            raise ValueError(
+                f"scale = {scale!r} is too large; expected a number below {LARGEST_SCALE[distribution]:.0f}"
+            )
+        result = np.zeros(sizes, np.int64)
+        self._add_integers(distribution, factor, result.reshape(-1))
+        return result
+
+    def _add_integers(self, distribution: str, scale: float, sums: Array) -> None:
+        """Add the next values to flat int64 sums; with scale 0 nothing, but the values count as drawn."""
+        key, first = self._reserve(DISCRETE[distribution], sums.size)
+        if scale > 0:
+            _backend.add_integers(distribution, law_of(distribution, scale), key, first, sums)
 
     def _draw(self, distribution: str, shape: object, scale: object, dtype: npt.DTypeLike, out: object) -> Array:
         sizes = _check_shape(shape)

@@ -211,8 +211,13 @@ def per_sample_norms(grads: Any, *, norm: str = "l2") -> Array:
     return np.array([row_norm(row, norm) for row in joined(as_list(grads))])
 
 
-def clip_and_sum(grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str = "flat") -> ClippedSum:
-    """Clip every row, drop those that are not finite, and add up exactly (`math.fsum`)."""
+def clip_and_sum(
+    grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str = "flat", grid: float = 0.0
+) -> ClippedSum:
+    """Clip every row, drop those that are not finite, and add up exactly (`math.fsum`).
+
+    With a grid > 0, a power of two, every clipped coordinate is rounded to a multiple of it first.
+    """
     arrays = as_list(grads)
     if mode == "per_layer":
         bounds = as_list(max_grad_norm)
@@ -227,6 +232,7 @@ def clip_and_sum(grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str 
     sums, norms = [], []
     for matrix, bound in parts:
         rows = [clip_row(row, norm, bound, mode == "automatic") for row in matrix[finite]]
+        rows = [np.rint(row / grid) * grid for row in rows] if grid else rows
         sums += [math.fsum(column) for column in zip(*rows, strict=True)] if rows else [0.0] * matrix.shape[1]
         norms.append([row_norm(row, norm) for row in matrix])
         clipped[finite] |= np.array([not fits(row, norm, bound) for row in matrix[finite]], bool)
