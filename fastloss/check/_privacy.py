@@ -1,4 +1,6 @@
-"""The cases of the privacy kernels: the keystream, noise, and clipping with its bound in exact arithmetic."""
+"""The cases of the privacy kernels: the keystream, noise, and clipping with its bound in exact arithmetic; integer
+noise and the secure path.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ from fastloss._arguments import Array
 from fastloss.check import _inputs as inputs
 from fastloss.check._bounds import NOISE_BOUND, NORM_BOUND, clip_bound
 from fastloss.check._case import Case, Real, Results, Subject, Truth
+from fastloss.privacy._discrete import law_of
+from fastloss.reference import discrete
 from fastloss.reference import privacy as reference
 
 # RFC 8439, section 2.3.2: a key, a block counter with a nonce (as two 64-bit words), and the block they give.
@@ -35,6 +39,7 @@ def privacy_subjects() -> list[Subject]:
         Subject("chacha20", _keystream, lambda real, isa: 0.0),
         Subject("gaussian_noise", partial(_noise, "gaussian"), lambda real, isa: NOISE_BOUND),
         Subject("laplace_noise", partial(_noise, "laplace"), lambda real, isa: NOISE_BOUND),
+        Subject("discrete_noise", _integers, lambda real, isa: 0.0),
         Subject("clip_and_sum", _clipping, lambda real, isa: clip_bound(real.name)),
         Subject("clip_and_noise", _noised, lambda real, isa: clip_bound(real.name) + NOISE_BOUND),
     ]
@@ -84,6 +89,35 @@ def _noise(distribution: str, real: Real, quick: bool) -> list[Case]:
         Case("in one piece", partial(call, (many,)), [twin(many)]),
         Case("in pieces", partial(call, pieces), [twin(sum(pieces))]),
     ]
+
+
+def _integers(real: Real, quick: bool) -> list[Case]:
+    """Integer noise, the same as the twin's, and a secure mean."""
+
+    def call(distribution: str, scale: float, n: int) -> list[Array]:
+        return [getattr(privacy.NoiseGenerator(SEED), distribution)(n, scale)]
+
+    def is_of_twin(distribution: str, scale: float, results: Results) -> list[str]:
+        key = reference.NoiseGenerator(SEED).key
+        law = law_of(distribution, scale)
+        twin = discrete.values(distribution, law.limits, law.inner_bits, law.outer_bits, key, 0, results[0].size)
+        return [] if np.array_equal(results[0], twin) else ["the integers are not those of the reference"]
+
+    def secure_mean(distribution: str) -> list[Array]:
+        mean = privacy.clip_and_noise(
+            _gradients(real, MANY_ROWS, 300), 1.5, 0.7, expected_batch_size=20, mechanism=distribution, secure=True,
+            rng=privacy.NoiseGenerator(SEED),
+        )  # fmt: skip
+        return [np.asarray(mean)]
+
+    cases = []
+    for distribution, scales in (("gaussian", (3.0, 50.0, 1e6)), ("laplace", (3.0, 1e6))):
+        for scale in scales:
+            draw = partial(call, f"discrete_{distribution}", scale, 2001 if quick else 10_001)
+            relation = partial(is_of_twin, distribution, scale)
+            cases.append(Case(f"{distribution} of scale {scale:g}", draw, relation=relation))
+        cases.append(Case(f"secure mean, {distribution}", partial(secure_mean, distribution)))
+    return cases
 
 
 # ---- Clipping ----

@@ -15,7 +15,8 @@ from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._gradients import Gradients
 from fastloss.privacy._rules import Rule
-from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
+from fastloss.privacy.noise import GAUSSIAN, LAPLACE, NoiseGenerator, as_generator
+from fastloss.privacy.secure import budget_of, secure_rule, write_grid
 
 Array = npt.NDArray[Any]
 
@@ -197,6 +198,7 @@ def clip_and_noise(
     mode: str = "flat",
     nonfinite: str = "zero",
     rng: object = None,
+    secure: bool = False,
     out: Any = None,
 ) -> Any:
     """Clip every sample's gradient, add them up, add noise to the sum, divide.
@@ -223,6 +225,12 @@ def clip_and_noise(
     rng : None, int or NoiseGenerator
         None: keyed by the operating system. An integer: the first values of ``NoiseGenerator(rng)``, the same in every
         call, for reproduction only, **not private**. A generator: its next values.
+    secure : bool
+        False: floating-point noise on a floating-point sum, fast, **not hardened against floating-point attacks**.
+        True: rows are clipped to a little less (C' = C minus what rounding may add, at most 0.1 %), rounded to a grid
+        of 2^k, added up in integers and noised with integers from a constant-time sampler; a result is a multiple of
+        2^k before it is divided. `secure_budget` says which k, and what the sampler adds to delta (at most 1e-9,
+        else it raises); `fastloss.privacy.secure` says what is claimed.
     out : ndarray, or arrays in the structure of `grads`, optional
         Where the result goes: exactly its shapes and type.
 
@@ -253,6 +261,9 @@ def clip_and_noise(
     scale = rules.noise_scale(multiplier, rule)
     generator = as_generator(rng)
     result, arrays = gradients.outputs(out)
+    if secure:
+        _secure(gradients, rule, arrays, divisor, mechanism, scale, nonfinite, generator)
+        return result
     sums = _initial_sums(gradients, None)
     _, states = _clip(gradients, rule, sums)
     if nonfinite == "raise":
@@ -262,13 +273,37 @@ def clip_and_noise(
     return result
 
 
-def _clip(gradients: Gradients, rule: Rule, sums: Array | None) -> tuple[Array, Array]:
-    """Norms and states, (norm groups, B); clipped rows are added to sums."""
+def _secure(
+    gradients: Gradients,
+    rule: Rule,
+    arrays: list[Array],
+    divisor: float,
+    mechanism: str,
+    scale: float,
+    nonfinite: str,
+    generator: NoiseGenerator,
+) -> None:
+    """Write the noised integer sum, times its grid, divided."""
+    sizes = [
+        sum(n for n, g in zip(gradients.sizes, rule.groups, strict=True) if g == k) for k in range(len(rule.bounds))
+    ]
+    budget = budget_of(rule, sizes, mechanism, scale)
+    sums = np.zeros(sum(gradients.sizes), np.int64)
+    _, states = _clip(gradients, secure_rule(rule, budget, gradients.batch_size), sums, 1 / budget.grid)
+    if nonfinite == "raise":
+        _nonfinite_rows(gradients, states, nonfinite)
+    if scale > 0:
+        generator._add_integers(mechanism, budget.scale, sums)
+    write_grid(sums, arrays, budget.grid, divisor)
+
+
+def _clip(gradients: Gradients, rule: Rule, sums: Array | None, units: float = 0.0) -> tuple[Array, Array]:
+    """Norms and states, (norm groups, B); clipped rows are added to sums (with units: int64, of rows times units)."""
     norms = np.zeros((len(rule.bounds), gradients.batch_size))
     states = np.zeros(norms.shape, np.uint8)
     backend = _settings.get_backend()
     if backend == "reference":
-        _backend.clip(gradients, rule, sums, norms, states)
+        _backend.clip(gradients, rule, sums, norms, states, units)
         return norms, states
     before = sums.copy() if backend == "check" and sums is not None else None
     _core.clip(
@@ -278,12 +313,13 @@ def _clip(gradients: Gradients, rule: Rule, sums: Array | None) -> tuple[Array, 
         rule.norm == "l1",
         rule.mode == "automatic",
         AUTOMATIC_GAMMA,
-        sums,
+        sums.view(np.float64) if units and sums is not None else sums,
         norms,
         states,
+        units,
     )
     if backend == "check":
-        _backend.check_clip(gradients, rule, before, sums, norms, states)
+        _backend.check_clip(gradients, rule, before, sums, norms, states, units)
     return norms, states
 
 
