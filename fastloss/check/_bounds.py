@@ -42,6 +42,9 @@ NOISE_BOUND = 4.0
 # lowered by (W / 32 + 17) 2^-53 for blocks of W <= 4096 columns, and float32 results are rounded towards zero.
 CLIP_BOUNDS = {"float32": 2.0, "float64": 80.0}
 
+# Scales and error bounds, relative, and the delta that a sigma has for the delta it was made for.
+CALIBRATION_BOUND = 1e-11
+
 # Norms, relative.
 NORM_BOUND = 1e-14
 

@@ -14,6 +14,7 @@ from fastloss import _core
 from fastloss._backend import EXTENDED
 from fastloss.check._activations import activation_subjects
 from fastloss.check._bounds import HESSIAN_FACTOR, OPTIONS_EXTRA, SUM_BOUNDS, WEIGHTED_EXTRA, WITHOUT_FMA
+from fastloss.check._calibration import calibration_subjects
 from fastloss.check._case import COLUMNS, Case, Real, Results, Row, Subject, same_bits
 from fastloss.check._losses import loss_subjects
 from fastloss.check._privacy import privacy_subjects
@@ -27,7 +28,7 @@ Print = Callable[[str], None]
 
 def subjects() -> list[Subject]:
     """Everything that can be checked."""
-    return [*loss_subjects(), *activation_subjects(), *privacy_subjects()]
+    return [*loss_subjects(), *activation_subjects(), *privacy_subjects(), *calibration_subjects()]
 
 
 def kernel_names() -> list[str]:

@@ -93,14 +93,19 @@ def check_divisor(expected_batch_size: object, reduction: object) -> float:
 
 
 def noise_scale(multiplier: float, rule: Rule) -> float:
+    """The scale of the noise on sums that were clipped so."""
+    return noise_scale_of(multiplier, rule.sensitivity, rule.max_grad_norm)
+
+
+def noise_scale_of(multiplier: float, sensitivity: float, max_grad_norm: float | tuple[float, ...]) -> float:
     """Multiplier times sensitivity; a scale that is lost in overflow or underflow must not pass for none."""
     if multiplier == 0:
         return 0.0
-    if math.inf in rule.bounds:
-        raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} with noise_multiplier = {multiplier!r}: expected "
+    if math.inf in (max_grad_norm if isinstance(max_grad_norm, tuple) else (max_grad_norm,)):
+        raise ValueError(f"max_grad_norm = {max_grad_norm!r} with noise_multiplier = {multiplier!r}: expected "
                          "finite bounds, as no noise hides unbounded rows (inf: noise_multiplier = 0)")  # fmt: skip
-    scale = multiplier * rule.sensitivity
+    scale = multiplier * sensitivity
     if not 0.0 < scale < math.inf:
-        raise ValueError(f"noise_multiplier = {multiplier!r} times the sensitivity {rule.sensitivity!r} is {scale!r}; "
+        raise ValueError(f"noise_multiplier = {multiplier!r} times the sensitivity {sensitivity!r} is {scale!r}; "
                          "expected a finite number > 0")  # fmt: skip
     return scale

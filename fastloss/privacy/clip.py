@@ -47,6 +47,8 @@ class ClippedSum:
         (Poisson sampling and add/remove adjacency): C, or with a bound per layer the norm of the bounds.
     norm, mode, max_grad_norm
         How it was clipped.
+    noised : bool
+        Whether `add_noise` has added noise to it, which happens once.
     """
 
     sum: Any = field(repr=False)
@@ -58,6 +60,7 @@ class ClippedSum:
     norm: str
     mode: str
     max_grad_norm: float | tuple[float, ...]
+    noised: bool = field(default=False, repr=False)
 
 
 def per_sample_norms(grads: object, *, norm: str = "l2") -> Array:
@@ -371,6 +374,8 @@ def _outputs_over(gradients: Gradients, out: object, accumulate: object, rule: R
     """Outputs, after checking that the accumulated result is one of the same kind."""
     if not isinstance(accumulate, ClippedSum):
         raise TypeError(f"accumulate is a {type(accumulate).__name__}; expected a ClippedSum")
+    if accumulate.noised:
+        raise ValueError("accumulate has been noised; expected a sum without noise, as each is noised once")
     for name, before, now in (
         ("norm", accumulate.norm, rule.norm),
         ("mode", accumulate.mode, rule.mode),

@@ -1,7 +1,8 @@
 """The NumPy float64 twin of fastloss: every public loss and activation, slow and obviously correct.
 
 The oracle of the tests and the textbook of the reader; written from the formulas, not from the
-kernels. Differentially private functions have theirs in ``fastloss.reference.privacy``.
+kernels. Differentially private functions have theirs in ``fastloss.reference.privacy`` and
+``fastloss.reference.calibration``.
 """
 
 from ._reduce import Evaluation, ReferenceLoss, Terms
