@@ -177,7 +177,7 @@ def focal_loss(prediction: ArrayLike, target: ArrayLike, /, *, gamma: float = 2.
     --------
     >>> import fastloss as fl
     >>> fl.focal_loss([0.0, 4.0, -4.0], [1, 1, 1], reduction="none").round(6).tolist()
-    [0.173287, 6e-06, 3.874354]
+    [0.173287, 6e-06, 3.874907]
     """
 
 

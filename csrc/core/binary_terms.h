@@ -1,8 +1,8 @@
 /* What the losses of a logit x and a label t in [0, 1] are made of, some in two words, so that a product of several of
  * them stays below 4 ULP. Not for cross-entropy alone, which has its own shorter body in losses/.
  *
- * With z = e^-|x| and 1 / (1 + z) = big, sigma(x) and sigma(-x) are big and z big. Let c be the part of the label on the
- * side that x is not on (1 - t for x >= 0, t below), o = 1 - c the other, and tilt = c - o. Then
+ * With z = e^-|x| and 1 / (1 + z) = big, sigma(x) and sigma(-x) are big and z big. Let c be the part of the label on
+ * the side that x is not on (1 - t for x >= 0, t below), o = 1 - c the other, and tilt = c - o. Then
  *   q = 1 - p_t = t sigma(-x) + (1 - t) sigma(x) = big (c + o z),  q' = sign tilt u,  u = p (1 - p) = z big^2,
  *   cross-entropy = c |x| + log1p(z),  its derivative sign big (c - o z):
  * sums of positive terms but for the last, which for a hard label has one.
@@ -26,8 +26,8 @@ typedef struct {
   real spread; /* (z - 1) big = -|2p - 1| */
 } binary_terms;
 
-/* finite, a constant: |x| is cut at the largest number, so that 0 |x| is 0 where x is infinite. words, a constant: 2, or
- * 1 for a loss that multiplies no more than u; the low words are then 0. */
+/* finite, a constant: |x| is cut at the largest number, so that 0 |x| is 0 where x is infinite. words, a constant: 2,
+ * or 1 for a loss that multiplies no more than u; the low words are then 0. */
 INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
   binary_terms s;
   real b = R(1.0) - t, b_low = words == 2 ? (R(1.0) - b) - t : R(0.0);

@@ -3,7 +3,7 @@
  *
  * With q' = sign tilt u and q'' = tilt u spread,
  *   gradient  alpha_t (q^gamma CE' + gamma q^(gamma-1) q' CE),
- *   Hessian   alpha_t (q^gamma u + gamma q^(gamma-1) (2 q' CE' + q'' CE) + gamma (gamma-1) q^(gamma-2) q'^2 CE).
+ *   Hessian  alpha_t (q^gamma u + gamma q^(gamma-1) (2 q' CE' + q'' CE) + gamma (gamma-1) q^(gamma-2) q'^2 CE).
  * For a hard label both terms of the gradient have one sign. For any gamma, q^gamma is taken out and q' / q =
  * sign tilt big z / (c + o z) put in, which is finite at p_t = 1: no exponent is negative. The power, and what belongs to
  * it, comes in two words: rounded, q^2 alone would be up to 5 ULP off.
@@ -29,8 +29,8 @@ INLINE void focal_results(const binary_terms *s, real x, const real *p, real alp
 /* gamma = 1 or 2, a constant: as q^(gamma - 1) gamma q' CE needs no division. */
 INLINE void focal_whole(real x, real t, const real *p, int gamma, real *value, real *grad, real *hess) {
   binary_terms s = binary_terms_(x, t, LIMITS(p), 2);
-  real alpha = focal_alpha(t, p), power = s.q, power_low = s.q_low, rate = s.u, rate_low = s.u_low; /* q^(gamma-1) u */
-  real above = R(1.0);                                                                            /* q^(gamma-1) */
+  real alpha = focal_alpha(t, p), power = s.q, power_low = s.q_low, rate = s.u, rate_low = s.u_low;
+  real above = R(1.0); /* q^(gamma-1); rate is that times u */
   if (gamma == 2) {
     real lost;
     power = two_product(s.q, s.q, &lost);
@@ -42,11 +42,13 @@ INLINE void focal_whole(real x, real t, const real *p, int gamma, real *value, r
   /* the loss comes last: gamma times it may overflow where rate is 0 */
   real loss = alpha * s.loss, twist = (real)gamma * s.tilt;
   real g = fma_(twist * rate, s.loss, power * s.slope) + fma_(twist * rate_low, s.loss, power_low * s.slope);
-  /* z big^2 q + gamma tilt u (2 slope + CE spread), and (gamma - 1) gamma (tilt u)^2 CE, times q^(gamma - 1) / q */
+  /* times 2^64, as a large loss may lift a subnormal u: q^(gamma-1) (q u + gamma tilt u (2 slope + CE spread)), and the
+   * square's term */
   real turn = (real)gamma * s.tilt * s.u_64;
   real h = fma_(turn, fma_(s.spread, s.loss, R(2.0) * s.slope), s.u_64 * s.q) * above;
   h = gamma == 2 ? fma_(turn * s.tilt * s.u, s.loss, h) : h;
-  focal_results(&s, x, p, alpha, fma_(power, loss, power_low * loss), alpha * g, alpha * h * R(0x1p-64), value, grad, hess);
+  focal_results(&s, x, p, alpha, fma_(power, loss, power_low * loss), alpha * g, alpha * h * R(0x1p-64), value, grad,
+                hess);
 }
 
 /* Any gamma. */
