@@ -1,6 +1,6 @@
 /* Constants and polynomials of math.h for float: the only part of it that depends on the type.
  *
- * Regenerate with csrc/tools/coefficients.sollya. The error beside a polynomial is relative to the
+ * Regenerate with csrc/tools/coefficients.sollya (and log_cosh.py). The error beside a polynomial is relative to the
  * whole function it belongs to (2^-24 = 6.0e-8). Horner form throughout: Estrin's is shorter in
  * latency, but its extra roundings take log1p above 1 ULP.
  */

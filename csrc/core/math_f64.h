@@ -1,6 +1,6 @@
 /* Constants and polynomials of math.h for double: the only part of it that depends on the type.
  *
- * Regenerate with csrc/tools/coefficients.sollya. The error beside a polynomial is relative to the
+ * Regenerate with csrc/tools/coefficients.sollya (and log_cosh.py). The error beside a polynomial is relative to the
  * whole function it belongs to (2^-53 = 1.1e-16). See math_f32.h for what each name is used for.
  */
 #ifndef FASTLOSS_MATH_F64_H

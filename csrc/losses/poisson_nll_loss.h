@@ -1,11 +1,13 @@
-/* Poisson negative log-likelihood of a count t >= 0: m - t log m for a mean m, which is e^x (p[0], log_input) or x itself;
- * with p[1] (full), Stirling's approximation of log t! is added where t > 1: t log t - t + log(2 pi t) / 2.
+/* Poisson negative log-likelihood of a count t >= 0: m - t log m for a mean m, which is e^x (p[0], log_input) or x
+ * itself; with p[1] (full), Stirling's approximation of log t! is added where t > 1: t log t - t + log(2 pi t) / 2.
  *
- * With g = log m, all of it is m + t (L - g) + K: L = log t and K = (L + log 2 pi) / 2 - t in full and for t > 1, else 0.
- * The two logarithms, which nearly cancel at the minimum, are subtracted first.
+ * With g = log m, all of it is m + t (L - g) + K: L = log t and K = (L + log 2 pi) / 2 - t in full and for t > 1, else
+ * 0. The two logarithms, which nearly cancel at the minimum, are subtracted first.
  * Gradient e^x - t, Hessian e^x; of a mean, 1 - t / x and t / x^2, divided twice because x^2 underflows first.
  * Where terms may overflow and their difference does not, they are divided by HALF_RANGE until the end; e^x is taken so
  * far that it wins against any t x.
+ * Measured over 5e6 samples in ULP of the largest term, with FMA (without): value 1.4 (1.7), of a mean 1.7 (2.2), in
+ * full 2.9 (3.6); gradient 1.4 (1.7); Hessian 1.4 (1.4), of a mean 1.5.
  */
 INLINE int poisson_nll_loss_formula(const double *p) { return (p[0] != 0.0 ? 0 : 1) + (p[1] != 0.0 ? 2 : 0); }
 

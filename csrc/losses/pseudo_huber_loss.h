@@ -6,6 +6,7 @@
  * m (|r| / (s + k)) beyond, the gradient m / s for both, the Hessian 1 / s^3 or (k / s)^3.
  * The rounding error of r costs the value twice as much, so gradient times error is added; it costs the Hessian three
  * times as much, and so do those of k and s: there all of them are put right to first order.
+ * Measured over 5e6 samples, with FMA (without): value 3.5 (3.7) ULP, gradient 2.8 (2.8), Hessian 3.2 (3.6).
  */
 INLINE void pseudo_huber_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
   real delta = p[0], e, r = two_difference(x, t, &e), a = abs_(r), lost;

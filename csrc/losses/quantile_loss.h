@@ -1,7 +1,7 @@
 /* Quantile (pinball) loss: (1 - q) r above, -q r below, r = x - t, q = p[0]; gradient 1 - q or -q, and 0 at r = 0.
  *
- * Both slopes times |r| are non-negative. r and 1 - q are rounded; their errors, found exactly, are added to the product
- * at first order, which leaves below 2 ULP on every target.
+ * Both slopes times |r| are non-negative. r and 1 - q are rounded; their errors, found exactly, are added to the
+ * product, which leaves 0.6 ULP with FMA and 1.0 without.
  */
 INLINE void quantile_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
   real q = p[0], above = R(1.0) - q, lost = (R(1.0) - above) - q;
