@@ -192,7 +192,7 @@ def log_cosh_loss(prediction: ArrayLike, target: ArrayLike, /) -> None:
     """
 
 
-@pointwise_loss(delta=positive, work=0.8)
+@pointwise_loss(delta=positive, work=1.3)
 def pseudo_huber_loss(prediction: ArrayLike, target: ArrayLike, /, *, delta: float = 1.0) -> None:
     r"""Pseudo-Huber (Charbonnier) loss: a Huber loss with all derivatives.
 
@@ -341,7 +341,7 @@ def gamma_nll_loss(prediction: ArrayLike, target: ArrayLike, /) -> None:
 @pointwise_loss(
     target_domain=lambda power: "positive" if power >= 2 else "non-negative",
     power=finite,
-    work=3.0,
+    work=2.0,
 )
 def tweedie_loss(prediction: ArrayLike, target: ArrayLike, /, *, power: float = 1.5) -> None:
     r"""Tweedie loss: half the deviance of a variance that grows as a power of the mean, for the mean's logarithm.

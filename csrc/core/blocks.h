@@ -17,8 +17,9 @@
 typedef void pointwise_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess);
 
 /* Called with a constant body, formula and has_aux: inlined into one loop per set of results. */
-INLINE void pointwise_loops(pointwise_body *body, int formula, int has_aux, fl_size n, const real *x, const real *t, const real *aux,
-                            const double *parameter, double scale, real *value, real *grad, real *hess) {
+INLINE void pointwise_loops(pointwise_body *body, int formula, int has_aux, fl_size n, const real *x, const real *t,
+                            const real *aux, const double *parameter, double scale, real *value, real *grad,
+                            real *hess) {
   real p[FL_PARAMETERS + 2], s = (real)scale, g, h;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
   p[FL_PARAMETERS] = R(1.0);
