@@ -3,7 +3,7 @@
 Writes RESULTS.md, the plots it shows, and results.json with every figure. With ``--cells`` only what fits is measured
 (anew), with ``--resume`` only the cells that are missing or were measured while other processes took the CPUs. The
 report is made of all figures that are there and come from the same versions and processor. Parts are named as in the
-report; besides there are "sizes NAME", "small N" and "why".
+report; besides there are "sizes NAME", "small N", "catalogue" and "why".
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ def run(results: Results, options: argparse.Namespace) -> Iterator[str]:
         if wanted(f"small {n}", options.cells, str(n) in results.small, options.resume):
             results.small[str(n)] = sweeps.small_calls(n, rounds)
             yield f"small {n}"
+    if wanted("catalogue", options.cells, results.catalogue, options.resume):
+        results.catalogue = sweeps.catalogue(rounds)
+        yield "catalogue"
     if wanted("why", options.cells, results.why, options.resume):
         results.why = why.measure(rounds)
         yield "why"

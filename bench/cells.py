@@ -70,6 +70,8 @@ def _all() -> list[Cell]:
             cells += both(name, (n,), target, 0.85 if n == POINTWISE_SIZES[-1] else None)
     for n, target in zip(POINTWISE_SIZES, (2, 5, 3, 5), strict=True):
         cells += both("binary_cross_entropy_with_logits", (n,), target)
+    for n, target in ((1_000_000, 2.5), (16_000_000, 5)):
+        cells += both("focal_loss", (n,), target)
     for grads, target in (((1024, 1000), 4), ((256, 100_000), 2.3), ((64, 1_000_000), 2)):
         cells += both("clip_and_noise", grads, target, 0.8, kind="clip")
     cells += both("gaussian", (10_000_000,), 3, kind="noise")

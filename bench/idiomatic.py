@@ -39,7 +39,7 @@ smooth_l1_loss = huber_loss  # the same function at beta = delta = 1
 
 def log_cosh_loss(x: Array, t: Array) -> Result:
     r = x - t
-    return np.mean(r + np.log1p(np.exp(-2 * r)) - np.log(r.dtype.type(2))), np.tanh(r) / r.size
+    return np.mean(np.logaddexp(r, -r) - np.log(2)), np.tanh(r) / r.size
 
 
 def pseudo_huber_loss(x: Array, t: Array) -> Result:
@@ -49,23 +49,23 @@ def pseudo_huber_loss(x: Array, t: Array) -> Result:
 
 
 def quantile_loss(x: Array, t: Array) -> Result:
-    r = x - t
-    return np.mean(np.abs(r)) / 2, np.sign(r) / 2 / r.size
+    r = t - x
+    return np.mean(np.maximum(r / 2, -r / 2)), -np.sign(r) / 2 / r.size
 
 
 def poisson_nll_loss(x: Array, t: Array) -> Result:
-    mean = np.exp(x)
-    return np.mean(mean - t * x), (mean - t) / x.size
+    e = np.exp(x)
+    return np.mean(e - t * x), (e - t) / x.size
 
 
 def gamma_nll_loss(x: Array, t: Array) -> Result:
-    ratio = t * np.exp(-x)
-    return np.mean(x + ratio), (1 - ratio) / x.size
+    e = t * np.exp(-x)
+    return np.mean(x + e), (1 - e) / x.size
 
 
 def tweedie_loss(x: Array, t: Array) -> Result:
-    root = np.exp(x / 2)  # power 1.5
-    return 2 * np.mean(root + t / root), (root - t / root) / x.size
+    root = np.exp(x / 2)
+    return np.mean(2 * root + 2 * t / root), (root - t / root) / x.size
 
 
 def binary_cross_entropy(p: Array, t: Array) -> Result:
@@ -76,6 +76,36 @@ def binary_cross_entropy(p: Array, t: Array) -> Result:
 def binary_cross_entropy_with_logits(x: Array, t: Array) -> Result:
     value = np.mean(np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))))
     return value, (1 / (1 + np.exp(-x)) - t) / x.size
+
+
+balanced_cross_entropy = binary_cross_entropy  # both weights are 1
+
+
+def focal_loss(x: Array, t: Array) -> Result:
+    """Hard labels, gamma = 2."""
+    s = 2 * t - 1
+    q = 1 / (1 + np.exp(s * x))
+    log_p = -(np.maximum(-s * x, 0) + np.log1p(np.exp(-np.abs(x))))
+    return -np.mean(q * q * log_p), s * q * q * (2 * (1 - q) * log_p - q) / x.size
+
+
+def poly_loss(x: Array, t: Array) -> Result:
+    """Hard labels, one coefficient, 1."""
+    s = 2 * t - 1
+    q = 1 / (1 + np.exp(s * x))
+    value = np.maximum(-s * x, 0) + np.log1p(np.exp(-np.abs(x))) + q
+    return np.mean(value), -s * q * (2 - q) / x.size
+
+
+def soft_margin_loss(x: Array, t: Array) -> Result:
+    m = t * x
+    value = np.mean(np.maximum(-m, 0) + np.log1p(np.exp(-np.abs(m))))
+    return value, -t / (1 + np.exp(m)) / x.size
+
+
+def exponential_loss(x: Array, t: Array) -> Result:
+    e = np.exp(x)
+    return np.mean(t / e + (1 - t) * e), ((1 - t) * e - t / e) / x.size
 
 
 def hinge_loss(x: Array, t: Array) -> Result:
@@ -107,6 +137,58 @@ def clip_and_noise(grads: Array, bound: float, multiplier: float, rng: np.random
     if multiplier:
         total += multiplier * bound * rng.standard_normal(total.shape, total.dtype)
     return total / len(grads)
+
+
+def _probabilities_of(x: Array, t: Array) -> tuple[Array, Array, Array]:
+    """The softmax, that of the target with a second axis, and its logarithm."""
+    e = x - x.max(axis=1, keepdims=True)
+    picked = e[np.arange(len(x)), t][:, None]
+    np.exp(e, out=e)
+    total = e.sum(axis=1, keepdims=True)
+    e /= total
+    return e, np.take_along_axis(e, t[:, None], 1), picked - np.log(total)
+
+
+def _along_softmax(p: Array, t: Array, slope: Array) -> Array:
+    """The gradient of a function of p_t, from its slope in p_t times p_t."""
+    p *= -slope / len(p)
+    p[np.arange(len(p)), t] += slope[:, 0] / len(p)
+    return p
+
+
+def softmax_focal_loss(x: Array, t: Array) -> Result:
+    p, p_t, log_p = _probabilities_of(x, t)
+    slope = 2 * (1 - p_t) * p_t * log_p - (1 - p_t) ** 2
+    return -np.mean((1 - p_t) ** 2 * log_p), _along_softmax(p, t, slope)
+
+
+def poly_cross_entropy(x: Array, t: Array) -> Result:
+    p, p_t, log_p = _probabilities_of(x, t)
+    return np.mean(1 - p_t - log_p), _along_softmax(p, t, -1 - p_t)
+
+
+def multiclass_hinge_loss(x: Array, t: Array) -> Result:
+    rows = np.arange(len(x))
+    m = np.maximum(1 + x - x[rows, t][:, None], 0)
+    m[rows, t] = 0
+    value, grad = m.sum() / len(x), (m > 0).astype(x.dtype)
+    grad[rows, t] = -grad.sum(axis=1)
+    grad /= len(x)
+    return value, grad
+
+
+def categorical_cross_entropy(q: Array, t: Array) -> Result:
+    return -np.vdot(t, np.log(q)) / len(q), -t / q / len(q)
+
+
+def sparse_categorical_cross_entropy(q: Array, t: Array) -> Result:
+    rows, grad = np.arange(len(q)), np.zeros_like(q)
+    grad[rows, t] = -1 / q[rows, t] / len(q)
+    return -np.mean(np.log(q[rows, t])), grad
+
+
+def kl_divergence(q: Array, t: Array) -> Result:
+    return np.vdot(t, np.log(t) - np.log(q)) / len(q), -t / q / len(q)
 
 
 def cross_entropy_along(x: Array, t: Array, axis: int) -> Result:

@@ -66,6 +66,7 @@ def arithmetic(p: Problem) -> dict[str, float]:
     counts: dict[str, dict[str, float]] = {
         "cross_entropy": {"exp": n, "log": rows, "divide": rows},
         "binary_cross_entropy_with_logits": {"exp": n, "log": n, "divide": n},
+        "focal_loss": {"exp": n, "log": n, "divide": n},
         "sigmoid": {"exp": n, "divide": n},
         "softplus": {"exp": n, "log": n},
         "softmax": {"exp": n, "divide": rows},

@@ -101,6 +101,7 @@ class Results:
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     sizes: dict[str, list[list[float]]] = field(default_factory=dict)  # [elements, 1 thread, 2 threads] of a loss
     small: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    catalogue: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds, and those of the yardstick
     why: dict[str, Any] = field(default_factory=dict)  # see why.py
 
     @classmethod

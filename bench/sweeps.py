@@ -21,6 +21,11 @@ SMALL_SIZES = (1, 10, 100)
 # Times np.add(a, b, out=c) that a call on up to 100 elements may take.
 SMALL_LIMIT = {"value": 4.0, "value and gradient": 5.0}
 ADD = "np.add(a, b, out=c)"
+# What the time of a loss is compared with, and on which shape.
+YARDSTICKS: dict[str, tuple[int, ...]] = {
+    "binary_cross_entropy_with_logits": (1_000_000,),
+    "cross_entropy": (1024, 1000),
+}
 
 
 def sizes(largest: int) -> list[int]:
@@ -50,6 +55,29 @@ def against_size(name: str, largest: int, rounds: int) -> Iterator[tuple[int, di
             return loss.value_and_grad(a, b, grad_out=g)
 
         yield size, medians([Call(str(k), run, threads=k) for k in (1, THREADS)], rounds)
+
+
+def catalogue(rounds: int) -> dict[str, dict[str, float]]:
+    """Seconds of every loss of one prediction, value and gradient in float32, and of its yardstick in the same rounds.
+
+    A million elements beside binary cross-entropy with logits; 1024 rows of 1000 classes beside cross-entropy.
+    """
+    result = {}
+    for yardstick, shape in YARDSTICKS.items():
+        names = [name for name in NAMES if Problem(name, (1, 1), "float32").rowwise == (len(shape) == 2)]
+        calls = []
+        for name in names:
+            p = Problem(name, shape, "float32")
+            loss, x, t, grad = getattr(fl, name), p.prediction, p.target, np.empty_like(p.prediction)
+
+            def run(loss: Any = loss, x: Any = x, t: Any = t, grad: Any = grad) -> Any:
+                return loss.value_and_grad(x, t, grad_out=grad)
+
+            calls.append(Call(f"fastloss {name}", run))
+        found = medians(calls, rounds)
+        for name in names:
+            result[name] = {"seconds": found[f"fastloss {name}"], "yardstick": found[f"fastloss {yardstick}"]}
+    return result
 
 
 def small_calls(n: int, rounds: int) -> dict[str, dict[str, float]]:

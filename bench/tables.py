@@ -8,7 +8,7 @@ from bench import THREADS, why
 from bench.cells import CELLS
 from bench.results import DISTURBED, ENOUGH, LEAST, NOISE, Found, Results, geometric_mean
 from bench.rivals.with_fastloss import GIVEN
-from bench.sweeps import ADD, CLASSES, SMALL_LIMIT
+from bench.sweeps import ADD, CLASSES, SMALL_LIMIT, YARDSTICKS
 
 HOW = f"""All contenders of a row take turns; figures are medians over the rounds, after warming up and compiling, on
 the same inputs, once every result has been checked against the formula in float64. Value and gradient of the mean loss
@@ -153,6 +153,16 @@ def sizes_text(results: Results) -> str:
     )
 
 
+def catalogue_table(results: Results) -> str:
+    rows = [
+        [name, shown(f["seconds"]), times(f["seconds"] / f["yardstick"])]
+        for name, f in sorted(results.catalogue.items(), key=lambda item: (item[1]["yardstick"], item[1]["seconds"]))
+    ]
+    said = " and ".join(f"{'×'.join(map(str, shape))} ({name})" for name, shape in YARDSTICKS.items())
+    text = f"Value and gradient in float32 on {THREADS} threads, outputs given; {said} are the yardsticks."
+    return f"{text}\n\n" + table(["loss", "time", "of its yardstick"], rows)
+
+
 def missed_text(missed: list[Found], results: Results) -> str:
     return "\n".join(f"- **{f.cell.name}**: {why.reason(f, results.why)}" for f in missed)
 
@@ -180,6 +190,8 @@ def report(results: Results) -> str:
         parts += ["## New outputs", why.about_new_outputs(results.why)]
     if results.sizes:
         parts += ["## Cost against size", sizes_text(results)]
+    if results.catalogue:
+        parts += ["## Every loss", catalogue_table(results)]
     if results.small:
         parts += ["## Small calls", small_table(results)]
     if found:

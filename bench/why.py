@@ -182,6 +182,7 @@ REASONS: tuple[tuple[str, Callable[[Found, Figures], str]], ...] = (
     ("*loss 1e4*", _call),
     ("*loss 100 *", _call),
     ("binary_cross_entropy_with_logits*", _spread),
+    ("focal_loss*", _spread),
 )
 
 

@@ -28,12 +28,29 @@ def _cross_entropy(p: Problem) -> Callable[[Any, Any], Any]:
     return lambda x, t: optax.losses.softmax_cross_entropy_with_integer_labels(x, t, axis=p.axis).mean()
 
 
+def _focal(x: Any, t: Any) -> Any:
+    return optax.losses.sigmoid_focal_loss(x, t, gamma=2.0).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "mse_loss": lambda x, t: optax.losses.squared_error(x, t).mean(),
     "half_mse_loss": lambda x, t: optax.losses.l2_loss(x, t).mean(),
     "l1_loss": lambda x, t: jnp.abs(x - t).mean(),
     "huber_loss": lambda x, t: optax.losses.huber_loss(x, t).mean(),
     "smooth_l1_loss": lambda x, t: optax.losses.huber_loss(x, t).mean(),
+    "log_cosh_loss": lambda x, t: optax.losses.log_cosh(x, t).mean(),
+    "pseudo_huber_loss": lambda x, t: (jnp.sqrt(1 + jnp.square(x - t)) - 1).mean(),
+    "quantile_loss": lambda x, t: jnp.maximum((t - x) / 2, (x - t) / 2).mean(),
+    "poisson_nll_loss": lambda x, t: (jnp.exp(x) - t * x).mean(),
+    "gamma_nll_loss": lambda x, t: (x + t * jnp.exp(-x)).mean(),
+    "tweedie_loss": lambda x, t: (2 * jnp.exp(x / 2) + 2 * t * jnp.exp(-x / 2)).mean(),
+    "focal_loss": _focal,
+    "soft_margin_loss": lambda x, t: jax.nn.softplus(-t * x).mean(),
+    "exponential_loss": lambda x, t: (t * jnp.exp(-x) + (1 - t) * jnp.exp(x)).mean(),
+    "poly_cross_entropy": lambda x, t: optax.losses.poly_loss_cross_entropy(
+        x, jax.nn.one_hot(t, x.shape[1], dtype=x.dtype), epsilon=1.0
+    ).mean(),
+    "kl_divergence": lambda q, t: optax.losses.kl_divergence(jnp.log(q), t).mean(),
     "binary_cross_entropy": lambda x, t: -(t * jnp.log(x) + (1 - t) * jnp.log1p(-x)).mean(),
     "binary_cross_entropy_with_logits": lambda x, t: optax.losses.sigmoid_binary_cross_entropy(x, t).mean(),
     "hinge_loss": lambda x, t: optax.losses.hinge_loss(x, t).mean(),
@@ -78,8 +95,8 @@ def calls(p: Problem) -> Iterator[Call]:
         yield Call("JAX", run, lambda mean: (1.0, np.asarray(mean)), proof=proof)
     elif p.kind == "activation":
         yield Call("JAX", _ready(jax.jit(ACTIVATIONS[p.name]), x), lambda result: (1.0, np.asarray(result)))
-    elif p.rowwise or p.name in LOSSES:
-        loss = _cross_entropy(p) if p.rowwise else LOSSES[p.name]
+    elif p.name == "cross_entropy" or p.name in LOSSES:
+        loss = _cross_entropy(p) if p.name == "cross_entropy" else LOSSES[p.name]
         t = jnp.asarray(p.target if p.target.dtype.kind == "f" else p.target.astype(np.int32))
         if p.kind == "value":
             yield Call("JAX", _ready(jax.jit(loss), x, t), lambda value: (float(value), None))

@@ -25,6 +25,7 @@ LOSSES: dict[str, tuple[Callable[[Problem], Any], float]] = {
     "poisson_nll_loss": (lambda p: losses_of.HalfPoissonLoss(), 1),
     "gamma_nll_loss": (lambda p: losses_of.HalfGammaLoss(), 1),
     "tweedie_loss": (lambda p: losses_of.HalfTweedieLoss(power=1.5), 1),
+    "exponential_loss": (lambda p: losses_of.ExponentialLoss(), 1),
     "binary_cross_entropy_with_logits": (lambda p: losses_of.HalfBinomialLoss(), 1),
     "cross_entropy": (lambda p: losses_of.HalfMultinomialLoss(n_classes=p.shape[-1]), 1),
 }

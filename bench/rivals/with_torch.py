@@ -28,13 +28,32 @@ def log_cosh(x: Any, t: Any) -> Any:
     return (r + F.softplus(-2 * r) - math.log(2)).mean()
 
 
-def gamma(x: Any, t: Any) -> Any:
-    return (x + t * torch.exp(-x)).mean()
+def quantile(x: Any, t: Any) -> Any:
+    r = t - x
+    return torch.maximum(r / 2, -r / 2).mean()
 
 
-def tweedie(x: Any, t: Any) -> Any:
-    root = torch.exp(x / 2)  # power 1.5
-    return 2 * (root + t / root).mean()
+def focal(x: Any, t: Any) -> Any:
+    """As torchvision's sigmoid_focal_loss, without alpha."""
+    p = torch.sigmoid(x)
+    p_t = p * t + (1 - p) * (1 - t)
+    return (F.binary_cross_entropy_with_logits(x, t, reduction="none") * (1 - p_t) ** 2).mean()
+
+
+def poly(x: Any, t: Any) -> Any:
+    p = torch.sigmoid(x)
+    p_t = p * t + (1 - p) * (1 - t)
+    return (F.binary_cross_entropy_with_logits(x, t, reduction="none") + (1 - p_t)).mean()
+
+
+def softmax_focal(x: Any, t: Any) -> Any:
+    loss = F.cross_entropy(x, t, reduction="none")
+    return ((1 - torch.exp(-loss)) ** 2 * loss).mean()
+
+
+def poly_cross_entropy(x: Any, t: Any) -> Any:
+    loss = F.cross_entropy(x, t, reduction="none")
+    return (loss + 1 - torch.exp(-loss)).mean()
 
 
 LOSSES: dict[str, Callable[[Any, Any], Any]] = {
@@ -44,15 +63,27 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
     "huber_loss": F.huber_loss,
     "smooth_l1_loss": F.smooth_l1_loss,
     "log_cosh_loss": log_cosh,
-    "pseudo_huber_loss": lambda x, t: ((1 + (x - t).square()).sqrt() - 1).mean(),
-    "quantile_loss": lambda x, t: F.l1_loss(x, t) / 2,
+    "pseudo_huber_loss": lambda x, t: (torch.sqrt(1 + (x - t).square()) - 1).mean(),
+    "quantile_loss": quantile,
     "poisson_nll_loss": F.poisson_nll_loss,
-    "gamma_nll_loss": gamma,
-    "tweedie_loss": tweedie,
+    "gamma_nll_loss": lambda x, t: (x + t * torch.exp(-x)).mean(),
+    "tweedie_loss": lambda x, t: (2 * torch.exp(x / 2) + 2 * t * torch.exp(-x / 2)).mean(),
     "binary_cross_entropy": F.binary_cross_entropy,
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "hinge_loss": hinge,
     "squared_hinge_loss": squared_hinge,
+    "balanced_cross_entropy": F.binary_cross_entropy,
+    "focal_loss": focal,
+    "poly_loss": poly,
+    "soft_margin_loss": F.soft_margin_loss,
+    "exponential_loss": lambda x, t: (t * torch.exp(-x) + (1 - t) * torch.exp(x)).mean(),
+    "softmax_focal_loss": softmax_focal,
+    "poly_cross_entropy": poly_cross_entropy,
+    # torch divides by the number of classes
+    "multiclass_hinge_loss": lambda x, t: F.multi_margin_loss(x, t) * x.shape[1],
+    "categorical_cross_entropy": lambda q, t: -(t * torch.log(q)).sum(1).mean(),
+    "sparse_categorical_cross_entropy": lambda q, t: F.nll_loss(torch.log(q), t),
+    "kl_divergence": lambda q, t: F.kl_div(torch.log(q), t, reduction="batchmean"),
     "cross_entropy": F.cross_entropy,  # of more than two dimensions, the classes are axis 1: as in every cell here
 }
 

@@ -8,7 +8,7 @@
  * divided twice because x^2 underflows first.
  */
 INLINE void binary_cross_entropy(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  real y = R(1.0) - x, u = R(1.0) - t, d = x * y;
+  real y = R(1.0) - x, u = R(1.0) - t, d = abs_(x * y); /* also of x = -0 */
   real positive = t == R(0.0) ? R(0.0) : t * log_(x);
   real negative = u == R(0.0) ? R(0.0) : u * log1p_(-x);
   (void)aux, (void)p;

@@ -25,6 +25,7 @@ CASES = (
             Extreme(1, 1, 0, -1, 1),
             Extreme(0, 0, 0, 1, 1),
             Extreme(0, 1, INF, -INF, INF),
+            Extreme(-0.0, 1, INF, -INF, INF),
             Extreme(1, 0, INF, INF, INF),
             Extreme(NAN, 1, NAN, NAN, NAN),
             Extreme(0.5, NAN, NAN, NAN, NAN),
