@@ -22,7 +22,10 @@ INLINE void triplet_margin_loss(const fl_pairs *o, const real *const *x, double 
     far = swapped ? other : far;
   }
   double z = squared ? square_of(&near) - square_of(&far) : length_of(&near) - length_of(&far);
-  if (z != z) z = (length_of(&near) - length_of(&far)) * (length_of(&near) + length_of(&far)); /* both squares infinite */
+  if (z != z) { /* both squares or both distances infinite, whose difference may not be */
+    const double a = near.length * (near.s.back * 0x1p-300), b = far.length * (far.s.back * 0x1p-300);
+    z = squared ? (a - b) * (a + b) * 0x1p600 : (a - b) * 0x1p300;
+  }
   z += o->parameter[0];
   *value = z <= 0.0 ? 0.0 : z;
   if (!grad[0]) return;

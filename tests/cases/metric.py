@@ -130,6 +130,13 @@ CASES = (
             Corner(([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 4.5]]), [0.5], ([[0, 0]], [[0, 1]], [[0, -1]]), {"p": math.inf}),
             Corner(([[0.0, 0.0]], [[4.0, 0.0]], [[5.0, 0.0]]), [4], ([[-1, 0]], [[2, 0]], [[-1, 0]]), {"swap": True}),
             Corner(([[0.0]], [[INF]], [[1.0]]), [INF], None),
+            # Both distances overflow, their difference does not.
+            Corner(
+                ([[0.0] * 3], [[3.75 * HUGE] * 3], [[2.5 * HUGE] * 3]),
+                [1.25 * math.sqrt(3) * HUGE],
+                None,
+                dtype="float64",
+            ),
             Corner(([[0.0]], [[1.0]], [[INF]]), [0], ([[0]], [[0]], [[0]])),
             Corner(
                 ([[0.0, 0.0]], [[3 * HUGE / 8, HUGE / 2]], [[HUGE / 4, 0.0]]),
