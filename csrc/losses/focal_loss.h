@@ -5,8 +5,8 @@
  *   gradient  alpha_t (q^gamma CE' + gamma q^(gamma-1) q' CE),
  *   Hessian  alpha_t (q^gamma u + gamma q^(gamma-1) (2 q' CE' + q'' CE) + gamma (gamma-1) q^(gamma-2) q'^2 CE).
  * For a hard label both terms of the gradient have one sign. For any gamma, q^gamma is taken out and q' / q =
- * sign tilt big z / (c + o z) put in, which is finite at p_t = 1: no exponent is negative. The power, and what belongs to
- * it, comes in two words: rounded, q^2 alone would be up to 5 ULP off.
+ * sign tilt big z / (c + o z) put in, which is finite at p_t = 1: no exponent is negative. The power, and what belongs
+ * to it, comes in two words: rounded, q^2 alone would be up to 5 ULP off.
  *
  * Worst found over 10^5 elements and gamma up to 5, FMA: value 2.8, gradient 3.7 (soft labels), Hessian 7.2 ULP. The
  * logarithm of q has some 5 bits more than the type, so the error grows with gamma from 20 on (10 and 22 ULP at 150).
