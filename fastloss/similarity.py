@@ -256,6 +256,8 @@ def ge2e_loss(embeddings: ArrayLike, /, *, w: float = 10.0, b: float = -5.0, var
     floats for w and b; b is without effect on the softmax variant, and its derivative 0 there.
     ``grad_out`` is the one array. The paper sums over all utterances: ``reduction="sum"``.
 
+    Memory beyond inputs and outputs is a tile of scores and about a dozen float64 arrays of the size of embeddings.
+
     A zero vector, a centroid of zero too, has cosine 0 and gradient 0. Own centroids, lengths and gradients
     through them are computed in float64; the other similarities come in tiles from NumPy's BLAS (see
     ``info_nce_loss`` for threads and accuracy, its 1/tau being w).
