@@ -95,6 +95,9 @@ def test_pointwise_product(case, dtype, isa, rng):
         parameters = case.resolved(setting, shape)
         x, t = case.arrays(rng, shape, dtype, parameters)
         x = np.where(rounds_to_a_kink(case, x, t, parameters), t, x)
+        # What leaves the range of numbers does not come back when it is weighted, nor the other way round.
+        plain = np.abs(getattr(fl, case.name).value_grad_hess(x, t, **parameters, reduction="none"))
+        x = np.where((plain < np.finfo(dtype).max / 1000).all(axis=0), x, case.tamed(x))
         for common in reductions(rng, shape, dtype):
             expected = truth(case.name, x, t, parameters, dtype, **common)
             loss = getattr(fl, case.name)

@@ -26,7 +26,7 @@ def binary_cross_entropy(prediction: Array, target: Array) -> Terms:
     x, t = prediction, target
     require_probability(x, "prediction")
     require_probability(t, "target")
-    slope = (x - t) / (x * (1 - x))
+    slope = (x - t) / np.abs(x * (1 - x))  # x may be -0
     return Terms(
         value=product(t, -np.log(x)) + product(1 - t, -np.log1p(-x)),
         grad=np.where((x == t) & (x * (1 - x) == 0), 1 - 2 * x, slope),

@@ -139,6 +139,7 @@ CASES = (
         "focal_loss",
         binary_logits,
         ulps=4,
+        looser={"gamma": (5, 5, 8)},  # gamma multiplies an error of the logarithm: 4.1 found at 1
         hess_ulps=8,  # up to five products of two to four sums: 7.2 found
         naive=lambda x, t: naive_parts(x, t)[0] * naive_parts(x, t)[1] ** 2,
         parameters=(

@@ -57,7 +57,7 @@ CASES = (
     Case(
         "softmax_focal_loss",
         logit_rows,
-        ulps=4,
+        ulps=5,  # float64: a product of five rounded factors, 4.6 found; float32: 2.7
         hess_ulps=8,
         naive=lambda x, t: (1 - own_softmax(x, t)) ** 2 * -np.log(own_softmax(x, t)),
         parameters=(
