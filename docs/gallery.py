@@ -1,6 +1,7 @@
 """Draws docs/gallery-*.svg: every family's losses and their gradients, computed by fastloss itself.
 
 ``python docs/gallery.py`` (needs matplotlib). The pictures have their own light background, to be read on dark pages too.
+GE2E is not among them: its centroids make it a function of many vectors at once.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Panel(NamedTuple):
     x: np.ndarray
     curves: Sequence[Curve]
     limits: tuple[tuple[float, float], tuple[float, float]]
+    legend: str = "upper right"
 
 
 def target(loss: Any, value: float, **keywords: Any) -> Callable[[np.ndarray], tuple[Any, Any]]:
@@ -171,12 +173,12 @@ def families() -> dict[str, list[Panel]]:
                 Curve("mse", target(fl.mse_loss, 0)), Curve("half_mse", target(fl.half_mse_loss, 0)),
                 Curve("l1", target(fl.l1_loss, 0)), Curve("huber, δ = 1", target(fl.huber_loss, 0)),
                 Curve("smooth_l1, β = 2", target(fl.smooth_l1_loss, 0, beta=2.0)),
-            ], ((0, 6), (-4, 4))),
+            ], ((0, 6), (-4, 4)), "upper center"),
             Panel("Smooth ones, and a quantile", "residual  r = x − t", R, [
                 Curve("huber, δ = 1", target(fl.huber_loss, 0)), Curve("log_cosh", target(fl.log_cosh_loss, 0)),
                 Curve("pseudo_huber, δ = 1", target(fl.pseudo_huber_loss, 0)),
                 Curve("quantile 0.9", target(fl.quantile_loss, 0, quantile=0.9)),
-            ], ((0, 4), (-1.2, 1.2))),
+            ], ((0, 4), (-1.2, 1.2)), "upper center"),
             Panel("Counts and amounts, target 2", "logarithm of the predicted mean", np.linspace(-2, 2.5, 451), [
                 Curve("poisson_nll", target(fl.poisson_nll_loss, 2)), Curve("gamma_nll", target(fl.gamma_nll_loss, 2)),
                 Curve("tweedie, p = 1.5", target(fl.tweedie_loss, 2)),
@@ -189,7 +191,7 @@ def families() -> dict[str, list[Panel]]:
                 Curve("focal, γ = 2", target(fl.focal_loss, 1)),
                 Curve("focal, γ = 2, α = 0.25", target(fl.focal_loss, 1, alpha=0.25)),
                 Curve("poly, ε = 1", target(fl.poly_loss, 1)),
-            ], ((0, 6), (-2.1, 0.3))),
+            ], ((0, 8), (-2.1, 0.3))),
             Panel("Margins, label +1", "margin  t · x", Z, [
                 Curve("hinge", target(fl.hinge_loss, 1)), Curve("squared_hinge", target(fl.squared_hinge_loss, 1)),
                 Curve("soft_margin", target(fl.soft_margin_loss, 1)),
@@ -225,14 +227,14 @@ def families() -> dict[str, list[Panel]]:
                 Curve("contrastive, dissimilar", by_distance(fl.contrastive_loss, 0)),
                 Curve("triplet (negative at 1)", triplet()), Curve("triplet, squared", triplet(squared=True)),
                 Curve("center", center),
-            ], ((0, 3), (-1.2, 3))),
+            ], ((0, 3), (-1.2, 3)), "upper left"),
             Panel("By angle", "angle in degrees", A, [
                 Curve("cosine_embedding, +1", by_angle(cosine(1))),
                 Curve("cosine_embedding, −1, m = 0.2", by_angle(cosine(-1, 0.2))),
                 Curve("info_nce, τ = 0.5", by_angle(info_nce)),
                 Curve("arcface, s = 4, m = 0", by_angle(arcface(0.0))),
                 Curve("arcface, s = 4, m = 0.5", by_angle(arcface(0.5))),
-            ], ((0, 7), (-1.2, 6))),
+            ], ((0, 7), (-1.2, 6)), "upper left"),
             Panel("By score", "score that should be the higher one, minus the other", Z, [
                 Curve("margin_ranking, m = 1", ranking),
             ], ((0, 6), (-1.2, 0.3))),
@@ -262,7 +264,7 @@ def draw(family: str, panels: Sequence[Panel], folder: Path) -> Path:
             row.set_axisbelow(True)
             row.axhline(0, color="#9A9A9A", linewidth=0.8, zorder=1)
         above.set_title(panel.title, loc="left")
-        above.legend(frameon=True, framealpha=0.9, edgecolor="none", borderpad=0.3, handlelength=2.8)
+        above.legend(loc=panel.legend, frameon=True, framealpha=0.9, edgecolor="none", borderpad=0.3, handlelength=2.8)
         below.set_xlabel(panel.axis)
     axes[0, 0].set_ylabel("loss")
     axes[1, 0].set_ylabel("gradient")

@@ -47,9 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
-        help="train models on real data: classifiers, regression with outliers, private training",
-        description="Train classifiers of handwritten digits, a regression on data with outliers, and a classifier "
-        "with differential privacy; print what came out and draw it. Takes up to two minutes. Needs scikit-learn, "
+        help="train models on real data: classifiers, outliers, privacy, a rare class, an embedding",
+        description="Train classifiers of handwritten digits, a regression on data with outliers, a classifier with "
+        "differential privacy, one of a rare class, and an embedding; print what came out and draw it. Takes up to two minutes. Needs scikit-learn, "
         "matplotlib and tqdm: pip install 'fastloss[demo]'.",
     )
     demo.add_argument("--output", type=Path, default=Path("fastloss-demo.png"), metavar="PNG",

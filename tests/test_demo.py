@@ -5,13 +5,14 @@ import importlib.util
 import numpy as np
 import pytest
 
+import fastloss as fl
 from fastloss import demo
 from fastloss.__main__ import main
 
 for module in demo.PACKAGES:
     pytest.importorskip(module)
 
-from fastloss.demo import digits, figure, outliers, private  # noqa: E402
+from fastloss.demo import digits, embedding, figure, imbalance, outliers, private  # noqa: E402
 from fastloss.demo._text import table  # noqa: E402
 
 
@@ -28,6 +29,16 @@ def errors():
 @pytest.fixture(scope="module")
 def accuracies():
     return private.run(seed=0, quiet=True, seeds=2, steps=60)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return imbalance.run(seed=0, quiet=True, splits=3)
+
+
+@pytest.fixture(scope="module")
+def searches():
+    return embedding.run(seed=0, quiet=True, seeds=2, steps=200)
 
 
 def test_digits_are_learnt_equally_well_by_all_implementations(trainings):
@@ -117,12 +128,72 @@ def test_private_training_repeats_with_its_seed():
     assert private.train(data, 4.0, steps=20, seed=5)[0] == private.train(data, 4.0, steps=20, seed=5)[0]
 
 
-def test_tables_and_figure(trainings, errors, accuracies, tmp_path):
-    for text in (digits.report(trainings), outliers.report(errors), private.report(accuracies)):
+def test_weights_move_the_threshold_and_do_not_rank_better(scores):
+    plain, balanced, focal, focal_alpha = scores
+    assert np.mean(balanced.balanced_accuracy) > np.mean(plain.balanced_accuracy) + 0.1
+    assert np.mean(focal_alpha.balanced_accuracy) > np.mean(plain.balanced_accuracy)
+    for s in scores:
+        assert len(s.moved) == len(s.recall) == 3
+        assert np.mean(s.moved) > 0.8
+        assert abs(np.mean(s.average_precision) - np.mean(plain.average_precision)) < 0.1
+    assert np.mean(plain.mean_probability) == pytest.approx(20 / 840, rel=0.15)
+    assert np.mean(focal.mean_probability) > 2 * np.mean(plain.mean_probability)
+
+
+def test_balanced_cross_entropy_is_the_weighted_one_of_probabilities():
+    rng = np.random.default_rng(4)
+    logits, labels = rng.normal(size=50), rng.integers(0, 2, 50)
+    weighted, _, _ = imbalance.losses(7.0)["balanced cross-entropy"](logits, labels)
+    expected = fl.balanced_cross_entropy(fl.sigmoid(logits), labels, pos_weight=7.0, neg_weight=1.0)
+    assert weighted == pytest.approx(expected, rel=1e-12)
+
+
+def test_fit_ends_where_the_gradient_is_zero():
+    data = imbalance.load(np.random.default_rng(0))
+    for loss in imbalance.losses(data.ratio).values():
+        w = imbalance.fit(loss, data.images, data.labels, 1e-2)
+        slope = data.images.T @ loss(data.images @ w, data.labels)[1] + 1e-2 * np.append(w[:-1], 0)
+        assert np.abs(slope).max() < 1e-4
+
+
+def test_an_embedding_gathers_the_digits_it_knows(searches):
+    pixels, pca, discriminant, ranking, triplet = searches
+    for learnt in (ranking, triplet, discriminant):
+        assert np.mean(learnt.precision) > np.mean(pixels.precision) + 0.1
+        assert np.mean(learnt.unseen_precision) < np.mean(pixels.unseen_precision)
+    assert np.mean(pca.nearest) > 0.95
+    assert np.mean(ranking.nearest) > 0.95
+
+
+def test_search():
+    vectors = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [1.0, 1.2]])
+    assert embedding.search(vectors, np.array([0, 0, 1, 1])) == (1.0, 1.0)
+    precision, nearest = embedding.search(vectors, np.array([0, 1, 0, 1]))
+    assert nearest == 0
+    assert precision == pytest.approx((1 / 3 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_batches_hold_what_they_say():
+    labels = np.array([4, 7, 4, 9, 7, 9, 9])
+    digits_drawn, anchors, positives, negatives = embedding.draw_batch(labels, np.random.default_rng(0))
+    np.testing.assert_array_equal(labels[anchors], digits_drawn)
+    np.testing.assert_array_equal(labels[positives], digits_drawn)
+    assert (labels[negatives] != digits_drawn).all()
+    assert set(digits_drawn) == {4, 7, 9}
+
+
+def test_tables_and_figure(trainings, errors, accuracies, scores, searches, tmp_path):
+    for text in (
+        digits.report(trainings),
+        outliers.report(errors),
+        private.report(accuracies),
+        imbalance.report(scores),
+        embedding.report(searches),
+    ):
         lines = text.splitlines()
         assert max(map(len, lines)) <= 120
     output = tmp_path / "figure"
-    figure.draw(trainings, errors, accuracies, output)
+    figure.draw(trainings, errors, accuracies, scores, searches, output)
     from matplotlib.image import imread
 
     pixels = imread(output, format="png")
@@ -131,14 +202,16 @@ def test_tables_and_figure(trainings, errors, accuracies, tmp_path):
     assert pixels.std() > 0.05
 
 
-def test_the_whole_command(monkeypatch, tmp_path, capsys, trainings, errors, accuracies):
+def test_the_whole_command(monkeypatch, tmp_path, capsys, trainings, errors, accuracies, scores, searches):
     monkeypatch.setattr(digits, "run", lambda **keywords: trainings)
     monkeypatch.setattr(outliers, "run", lambda **keywords: errors)
     monkeypatch.setattr(private, "run", lambda **keywords: accuracies)
+    monkeypatch.setattr(imbalance, "run", lambda **keywords: scores)
+    monkeypatch.setattr(embedding, "run", lambda **keywords: searches)
     output = tmp_path / "demo.png"
     assert main(["demo", "--output", str(output), "--seed", "3"]) == 0
     printed = capsys.readouterr().out
-    for word in ("Digits", "Diabetes", "Private training", str(output)):
+    for word in ("Digits", "Diabetes", "Private training", "Imbalance", "Embedding", str(output)):
         assert word in printed
     assert output.stat().st_size > 10_000
 

@@ -1,7 +1,7 @@
-"""``python -m fastloss demo``: what fastloss is for, on real data, in three parts and one figure.
+"""``python -m fastloss demo``: what fastloss is for, on real data, in five parts and one figure.
 
 One file per part, to be read as examples: ``digits`` (training classifiers), ``outliers`` (regression with bad data),
-``private`` (training with differential privacy). Needs the packages of the extra ``demo``.
+``private`` (training with differential privacy), ``imbalance`` (a rare class), ``embedding`` (search by similarity). Needs the packages of the extra ``demo``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def require_packages() -> None:
 
 
 def run_demo(*, output: Path, seed: int = 0, quiet: bool = False) -> None:
-    """Run all three parts, print their tables and save the figure.
+    """Run all parts, print their tables and save the figure.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def run_demo(*, output: Path, seed: int = 0, quiet: bool = False) -> None:
         Where scikit-learn, matplotlib or tqdm is not installed.
     """
     require_packages()
-    from fastloss.demo import digits, figure, outliers, private
+    from fastloss.demo import digits, embedding, figure, imbalance, outliers, private
 
     start = time.perf_counter()
     trainings = digits.run(seed=seed, quiet=quiet)
@@ -55,5 +55,9 @@ def run_demo(*, output: Path, seed: int = 0, quiet: bool = False) -> None:
     print(outliers.report(errors), end="\n\n")
     accuracies = private.run(seed=seed, quiet=quiet)
     print(private.report(accuracies), end="\n\n")
-    figure.draw(trainings, errors, accuracies, output)
+    scores = imbalance.run(seed=seed, quiet=quiet)
+    print(imbalance.report(scores), end="\n\n")
+    searches = embedding.run(seed=seed, quiet=quiet)
+    print(embedding.report(searches), end="\n\n")
+    figure.draw(trainings, errors, accuracies, scores, searches, output)
     print(f"Figure: {output}. All of it took {time.perf_counter() - start:.0f} s.")

@@ -1,4 +1,4 @@
-"""The demo's figure: four panels, one PNG."""
+"""The demo's figure: six panels, one PNG."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fastloss.demo import digits, private
+from fastloss.demo import digits, embedding, private
 from fastloss.demo._text import mean_and_spread
 from fastloss.demo.digits import Training
+from fastloss.demo.embedding import Search
+from fastloss.demo.imbalance import Scores
 from fastloss.demo.outliers import OUTLIER_SHARE, Errors
 from fastloss.demo.private import Accuracies
 
@@ -21,17 +23,24 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 
 
 def draw(
-    trainings: Sequence[Training], errors: Sequence[Errors], accuracies: Sequence[Accuracies], output: Path
+    trainings: Sequence[Training],
+    errors: Sequence[Errors],
+    accuracies: Sequence[Accuracies],
+    scores: Sequence[Scores],
+    searches: Sequence[Search],
+    output: Path,
 ) -> None:
     """Draw the results of all parts and save them as PNG."""
-    figure = Figure(figsize=(12.5, 9))
+    figure = Figure(figsize=(12.5, 13.5))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.06)
     FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(2, 2)
+    panels: Any = figure.subplots(3, 2)
     _draw_accuracy(panels[0, 0], trainings)
     _draw_times(panels[0, 1], trainings)
     _draw_outliers(panels[1, 0], errors)
     _draw_private(panels[1, 1], accuracies)
+    _draw_imbalance(panels[2, 0], scores)
+    _draw_embedding(panels[2, 1], searches)
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(output, format="png", dpi=130)
@@ -107,3 +116,46 @@ def _draw_private(panel: Any, accuracies: Sequence[Accuracies]) -> None:
               ylabel="test accuracy (%)")  # fmt: skip
     panel.legend(loc="lower left", frameon=False)
     panel.grid(alpha=0.25)
+
+
+def _draw_imbalance(panel: Any, scores: Sequence[Scores]) -> None:
+    """Three bars for every loss: balanced accuracy with both thresholds, and the area under precision against recall."""
+    places = np.arange(len(scores))
+    for shift, values, color, label in (
+        (-0.27, [s.balanced_accuracy for s in scores], ORANGE, "balanced accuracy, threshold at 1/2"),
+        (0.0, [s.moved for s in scores], BLUE, "balanced accuracy, threshold moved"),
+        (0.27, [s.average_precision for s in scores], GREEN, "area under precision-recall curve"),
+    ):
+        means, spreads = np.transpose([mean_and_spread(v) for v in values])
+        panel.bar(places + shift, means, 0.25, yerr=spreads, color=color, capsize=3, label=label)
+        for place, mean, spread in zip(places + shift, means, spreads, strict=True):
+            panel.text(place, mean + spread + 0.01, f"{mean:.2f}", ha="center", fontsize=8.5)
+    panel.set_xticks(places, [s.loss.replace(" cross", "\ncross").replace(", ", ",\n") for s in scores])
+    panel.set_ylim(0.4, 1.15)
+    panel.set(title="Imbalance: eights, 1 image in 42", xlabel="loss that was minimised", ylabel="on test data")
+    panel.legend(loc="upper left", frameon=False, fontsize=9, ncols=1)
+
+
+def _draw_embedding(panel: Any, searches: Sequence[Search]) -> None:
+    """New images of the seen digits in two directions each: pixels to the left, what was learnt to the right."""
+    from matplotlib import colormaps
+
+    panel.set_title("Embedding: new images in their two main directions")
+    panel.set_axis_off()
+    for place, method in enumerate(("pixels", embedding.RANKING)):
+        search = next(s for s in searches if s.method == method)
+        vectors, labels = search.pictures[0]
+        vectors = embedding.unit(vectors)
+        vectors = vectors - vectors.mean(axis=0)
+        points = vectors @ np.linalg.svd(vectors, full_matrices=False)[2][:2].T
+        inset = panel.inset_axes((0.52 * place, 0, 0.48, 0.92))
+        for digit in np.unique(labels):
+            own = points[labels == digit]
+            color = colormaps["tab10"](int(digit))
+            inset.scatter(*own.T, s=9, color=color, alpha=0.6, linewidths=0)
+            inset.text(*np.median(own, axis=0), str(digit), weight="bold", ha="center", va="center",
+                       bbox={"facecolor": "white", "edgecolor": color, "boxstyle": "circle,pad=0.2"})  # fmt: skip
+        inset.set_title(f"{method}\nmean average precision {search.precision[0]:.2f}", fontsize=10)
+        inset.set_xticks([])
+        inset.set_yticks([])
+        inset.spines[:].set_color("#BBBBBB")
