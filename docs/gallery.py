@@ -1,7 +1,7 @@
 """Draws docs/gallery-*.svg: every family's losses and their gradients, computed by fastloss itself.
 
-``python docs/gallery.py`` (needs matplotlib). The pictures have their own light background, to be read on dark pages too.
-GE2E is not among them: its centroids make it a function of many vectors at once.
+``python docs/gallery.py`` (needs matplotlib). The pictures have their own light background, to be read on dark pages
+too. GE2E is not among them: its centroids make it a function of many vectors at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ FOLDER = Path(__file__).parent
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5F5F5F")
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.4)), "-", (0, (6, 2)), (0, (2, 1.4)), (0, (7, 1.5, 1.5, 1.5)))
 mpl.rcParams |= {
-    "svg.fonttype": "path", "svg.hashsalt": "fastloss", "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold",
+    "svg.fonttype": "path", "svg.hashsalt": "fastloss", "font.size": 10, "axes.titlesize": 11,
+    "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#9A9A9A", "axes.linewidth": 0.8,
     "xtick.color": "#555555", "ytick.color": "#555555", "axes.labelcolor": "#333333", "grid.color": "#E4E4E4",
     "axes.facecolor": "#FFFFFF", "figure.facecolor": "#FFFFFF", "savefig.facecolor": "#FFFFFF", "legend.fontsize": 9,

@@ -1,8 +1,8 @@
 """Digits once more, as an embedding: images of a digit near each other, those of different digits apart.
 
-A small network is trained on pairs and triplets of images of seven digits, and then searched with: which images are most
-similar to this one? It is judged on new images of these digits and on images of the three that it has never seen, beside the
-pixels themselves, PCA, and linear discriminant analysis (which sees the labels too).
+A small network is trained on pairs and triplets of images of seven digits, and then searched with: which images are
+most similar to this one? It is judged on new images of these digits and on images of the three that it has never seen,
+beside the pixels themselves, PCA, and linear discriminant analysis (which sees the labels too).
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def loss_and_slopes(method: str, layers: Layers, images: Array, digits: Array) -
     """
     values = forward(layers, images)
     anchors, positives, negatives = np.split(values[-1], 3)
+    grads: tuple[Array, ...]
     if method == TRIPLET:
         value, grads = fl.triplet_margin_loss.value_and_grad(anchors, positives, negatives, margin=1.0)
     else:
@@ -131,7 +132,7 @@ def unit(vectors: Array) -> Array:
 
 
 def search(vectors: Array, labels: Array) -> tuple[float, float]:
-    """Mean average precision, and the share of nearest neighbours with the same label: each row sought among the others.
+    """Mean average precision, and the share of nearest neighbours with the same label: each row among the others.
 
     Similarity is the cosine.
     """
@@ -145,7 +146,7 @@ def search(vectors: Array, labels: Array) -> tuple[float, float]:
     return float(average.mean()), float(hits[:, 0].mean())
 
 
-@threadpool_limits.wrap(limits=1)  # matrices this small take longer with more threads
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # matrices this small take longer with more threads
 def run(*, seed: int, quiet: bool = False, seeds: int = 5, steps: int = 600) -> list[Search]:
     """Try every method on several choices of the unseen digits."""
     results = {method: Search(method) for method in METHODS}
@@ -177,8 +178,8 @@ def report(results: list[Search]) -> str:
         f"{len(results[0].nearest)} seeds",
         ["vectors", "seen: mAP", "nearest", "unseen: mAP", "nearest"],
         rows,
-        "Every image sought among the others by cosine: mean average precision, and the share whose nearest neighbour shows\n"
-        "the same digit; on new images of the seven digits, and on the three that no method was trained on. What it shows:\n"
-        "all images of a known digit come closer. What it doesn't: nearest neighbours were right before, and seven classes\n"
-        "teach nothing about an eighth: for the unseen digits pixels stay better.",
+        "Every image sought among the others by cosine: mean average precision, and the share whose nearest\n"
+        "neighbour shows the same digit; on new images of the seven digits, and on the three that no method was\n"
+        "trained on. What it shows: all images of a known digit come closer. What it doesn't: nearest neighbours were\n"
+        "right before, and seven classes teach nothing about an eighth: for the unseen digits pixels stay better.",
     )

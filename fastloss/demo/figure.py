@@ -119,7 +119,7 @@ def _draw_private(panel: Any, accuracies: Sequence[Accuracies]) -> None:
 
 
 def _draw_imbalance(panel: Any, scores: Sequence[Scores]) -> None:
-    """Three bars for every loss: balanced accuracy with both thresholds, and the area under precision against recall."""
+    """Three bars for every loss: balanced accuracy with both thresholds, and the area under precision and recall."""
     places = np.arange(len(scores))
     for shift, values, color, label in (
         (-0.27, [s.balanced_accuracy for s in scores], ORANGE, "balanced accuracy, threshold at 1/2"),

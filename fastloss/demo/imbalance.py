@@ -1,9 +1,9 @@
 """One digit against the nine others when it is rare: focal loss beside plain and balanced cross-entropy.
 
-Linear models fitted by Newton's method, which takes value, gradient and Hessian from one call. Penalty and threshold are
-chosen by cross-validation for every loss alike, because a loss that weighs the rare class more also changes how much a given
-penalty holds back. Balanced cross-entropy is written on logits here, ``pos_weight`` of ``binary_cross_entropy_with_logits``:
-``balanced_cross_entropy`` is the same loss of probabilities.
+Linear models fitted by Newton's method, which takes value, gradient and Hessian from one call. Penalty and threshold
+are chosen by cross-validation for every loss alike, because a loss that weighs the rare class more also changes how
+much a given penalty holds back. Balanced cross-entropy is written on logits here, ``pos_weight`` of
+``binary_cross_entropy_with_logits``: ``balanced_cross_entropy`` is the same loss of probabilities.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Scores:
 class Rare:
     """Images as rows of 64 pixels in [0, 1] and a one, and whether they show the rare digit.
 
-    The test set keeps all its positives; weights restore the training's imbalance, with less noise than throwing them away.
+    The test set keeps all its positives; weights restore the training's imbalance, with less noise than throwing them
+    away.
     """
 
     images: Array
@@ -120,7 +121,7 @@ def fit(loss: Value, images: Array, labels: Array, penalty: float, start: Array 
 
 
 def choose(loss: Value, data: Rare, seed: int) -> tuple[float, float]:
-    """The penalty with the best average precision in cross-validation, and the threshold on its logits that balances best."""
+    """The penalty with the best average precision in cross-validation, and the threshold that balances best."""
     logits = np.empty((len(PENALTIES), len(data.labels)))
     for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(data.images, data.labels):
         w = None
@@ -140,7 +141,7 @@ def balanced_accuracy(labels: Array, positive: Array) -> float:
     return float(np.mean(positive[labels == 1]) + np.mean(~positive[labels == 0])) / 2
 
 
-@threadpool_limits.wrap(limits=1)  # matrices this small take longer with more threads
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # matrices this small take longer with more threads
 def run(*, seed: int, quiet: bool = False, splits: int = 10) -> list[Scores]:
     """Fit every loss on every split of the data."""
     results = {name: Scores(name) for name in losses(1.0)}
@@ -173,9 +174,9 @@ def report(results: list[Scores]) -> str:
         f"{len(results[0].moved)} splits",
         ["loss", "bal. acc. at 1/2", "threshold moved", "PR-AUC", f"recall at {PRECISION:.0%}", "mean p"],
         rows,
-        "Balanced accuracy, with the threshold at probability 1/2 and with the one that cross-validation chose; area under\n"
-        "the precision-recall curve; largest recall with 90% precision; mean probability, where 2.4% are eights. What it\n"
-        "shows: weights and focusing help at a threshold of 1/2, and so does moving plain cross-entropy's; they don't rank\n"
-        "better here, and their probabilities are too large. What it doesn't: detectors with 10^5 easy negatives in a\n"
-        "batch, for which focal loss was made.",
+        "Balanced accuracy, with the threshold at probability 1/2 and with the one that cross-validation chose; area\n"
+        "under the precision-recall curve; largest recall with 90% precision; mean probability, where 2.4% are\n"
+        "eights. What it shows: weights and focusing help at a threshold of 1/2, and so does moving plain\n"
+        "cross-entropy's; they don't rank better here, and their probabilities are too large. What it doesn't:\n"
+        "detectors with 10^5 easy negatives in a batch, for which focal loss was made.",
     )
