@@ -94,7 +94,7 @@ def per_sample_norms(grads: object, *, norm: str = "l2") -> Array:
     rules.check_choice(norm, "norm", rules.NORMS)
     gradients = Gradients(grads)
     rule = Rule(norm, "flat", (math.inf,), (0,) * len(gradients.matrices))
-    norms, _ = _clip(gradients, rule, None)
+    norms, _ = clip_gradients(gradients, rule, None)
     result: Array = norms[0]
     return result
 
@@ -163,9 +163,9 @@ def clip_and_sum(
     rules.check_choice(nonfinite, "nonfinite", ("zero", "raise"))
     result, arrays = gradients.outputs(out) if accumulate is None else _outputs_over(gradients, out, accumulate, rule)
     sums = _initial_sums(gradients, accumulate)
-    norms, states = _clip(gradients, rule, sums)
+    norms, states = clip_gradients(gradients, rule, sums)
     bad = _nonfinite_rows(gradients, states, nonfinite)
-    _finish(sums, arrays, 1.0)
+    finish(sums, arrays, 1.0)
 
     shown = norms.T.copy() if rule.mode == "per_layer" else norms[0]
     batch, nonfinite_rows = gradients.batch_size, int(bad.sum())
@@ -268,11 +268,11 @@ def clip_and_noise(
         _secure(gradients, rule, arrays, divisor, mechanism, scale, nonfinite, generator)
         return result
     sums = _initial_sums(gradients, None)
-    _, states = _clip(gradients, rule, sums)
+    _, states = clip_gradients(gradients, rule, sums)
     if nonfinite == "raise":
         _nonfinite_rows(gradients, states, nonfinite)
     key, first = generator._reserve(mechanism, sums.size) if scale > 0 else (None, 0)
-    _finish(sums, arrays, divisor, mechanism == LAPLACE, key, first, scale)
+    finish(sums, arrays, divisor, mechanism == LAPLACE, key, first, scale)
     return result
 
 
@@ -292,7 +292,7 @@ def _secure(
     ]
     budget = budget_of(rule, sizes, mechanism, scale)
     sums = np.zeros(sum(gradients.sizes), np.int64)
-    _, states = _clip(gradients, secure_rule(rule, budget, gradients.batch_size), sums, 1 / budget.grid)
+    _, states = clip_gradients(gradients, secure_rule(rule, budget, gradients.batch_size), sums, 1 / budget.grid)
     if nonfinite == "raise":
         _nonfinite_rows(gradients, states, nonfinite)
     if scale > 0:
@@ -300,7 +300,7 @@ def _secure(
     write_grid(sums, arrays, budget.grid, divisor)
 
 
-def _clip(gradients: Gradients, rule: Rule, sums: Array | None, units: float = 0.0) -> tuple[Array, Array]:
+def clip_gradients(gradients: Gradients, rule: Rule, sums: Array | None, units: float = 0.0) -> tuple[Array, Array]:
     """Norms and states, (norm groups, B); clipped rows are added to sums (with units: int64, of rows times units)."""
     norms = np.zeros((len(rule.bounds), gradients.batch_size))
     states = np.zeros(norms.shape, np.uint8)
@@ -338,7 +338,7 @@ def _initial_sums(gradients: Gradients, accumulate: ClippedSum | None) -> Array:
     return sums
 
 
-def _finish(
+def finish(
     sums: Array,
     arrays: list[Array],
     divisor: float,
