@@ -1,5 +1,6 @@
 """Differential privacy: per-sample clipping whose bound holds exactly, and noise from a cryptographic stream."""
 
+from fastloss.privacy.adaptive import AdaptiveClipper
 from fastloss.privacy.calibration import gaussian_sigma, laplace_scale
 from fastloss.privacy.clip import ClippedSum, clip_and_noise, clip_and_sum, per_sample_norms
 from fastloss.privacy.comparison import Comparison, ComparisonTable, compare_mechanisms, error_bound
@@ -10,6 +11,7 @@ from fastloss.privacy.noise import NoiseGenerator
 from fastloss.privacy.secure import SecureBudget, sampler_delta, secure_budget
 
 __all__ = [
+    "AdaptiveClipper",
     "ClippedSum",
     "Comparison",
     "ComparisonTable",
