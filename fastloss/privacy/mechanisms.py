@@ -15,7 +15,7 @@ from fastloss import _arguments as arguments
 from fastloss.privacy import _rules as rules
 from fastloss.privacy import calibration as calibrate
 from fastloss.privacy._gradients import Gradients
-from fastloss.privacy.clip import ClippedSum, _finish
+from fastloss.privacy.clip import ClippedSum, finish
 from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
 
 Array = npt.NDArray[Any]
@@ -212,7 +212,7 @@ def add_noise(
     if scale > 0:
         key, first = generator._reserve(mechanism, total.size)
         object.__setattr__(clipped, "noised", True)
-    _finish(total, outputs, divisor, mechanism == LAPLACE, key, first, scale)
+    finish(total, outputs, divisor, mechanism == LAPLACE, key, first, scale)
     return result
 
 
@@ -258,5 +258,5 @@ def _noised(array: Array, mechanism: str, scale: float, rng: object, out: object
         result = arguments.check_output(out, "out", array.shape, array.dtype, [("values", array)])
     total = array.astype(np.float64, order="C").reshape(-1)
     key, first = generator._reserve(mechanism, total.size)
-    _finish(total, [result], 1.0, mechanism == LAPLACE, key, first, scale)
+    finish(total, [result], 1.0, mechanism == LAPLACE, key, first, scale)
     return result
