@@ -1,7 +1,7 @@
 """Draws docs/gallery-*.svg: every family's losses and their gradients, computed by fastloss itself.
 
-``python docs/gallery.py`` (needs matplotlib). The pictures have their own light background, to be read on dark pages
-too. GE2E is not among them: its centroids make it a function of many vectors at once.
+``python docs/gallery.py`` (needs matplotlib). The pictures have a light background of their own, for dark pages.
+GE2E is not among them: its centroids make it a function of many vectors at once.
 """
 
 from __future__ import annotations

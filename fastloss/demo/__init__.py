@@ -1,8 +1,8 @@
 """``python -m fastloss demo``: what fastloss is for, on real data, in five parts and one figure.
 
 One file per part, to be read as examples: ``digits`` (training classifiers), ``outliers`` (regression with bad data),
-``private`` (training with differential privacy), ``imbalance`` (a rare class), ``embedding`` (search by similarity).
-Needs the packages of the extra ``demo``.
+``private`` (training with differential privacy), ``imbalance`` (a rare class), ``embedding`` (search by
+similarity). Needs the packages of the extra ``demo``.
 """
 
 from __future__ import annotations

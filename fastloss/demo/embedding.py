@@ -86,13 +86,11 @@ def loss_and_slopes(method: str, layers: Layers, images: Array, digits: Array) -
     """
     values = forward(layers, images)
     anchors, positives, negatives = np.split(values[-1], 3)
-    grads: tuple[Array, ...]
     if method == TRIPLET:
         value, grads = fl.triplet_margin_loss.value_and_grad(anchors, positives, negatives, margin=1.0)
-    else:
-        value, grads = fl.multiple_negatives_ranking_loss.value_and_grad(anchors, positives, group_ids=digits)
-        grads = (*grads, np.zeros_like(negatives))
-    return value, backward(layers, values, np.concatenate(grads))
+        return value, backward(layers, values, np.concatenate(grads))
+    value, pair = fl.multiple_negatives_ranking_loss.value_and_grad(anchors, positives, group_ids=digits)
+    return value, backward(layers, values, np.concatenate([*pair, np.zeros_like(negatives)]))
 
 
 def train(method: str, data: Split, *, steps: int, seed: int) -> Embed:
@@ -132,9 +130,9 @@ def unit(vectors: Array) -> Array:
 
 
 def search(vectors: Array, labels: Array) -> tuple[float, float]:
-    """Mean average precision, and the share of nearest neighbours with the same label: each row among the others.
+    """Mean average precision, and the share of nearest neighbours with the same label.
 
-    Similarity is the cosine.
+    Every row is sought among the others; similarity is the cosine.
     """
     unit_vectors = unit(vectors)
     similarity = unit_vectors @ unit_vectors.T
@@ -146,24 +144,24 @@ def search(vectors: Array, labels: Array) -> tuple[float, float]:
     return float(average.mean()), float(hits[:, 0].mean())
 
 
-@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # matrices this small take longer with more threads
 def run(*, seed: int, quiet: bool = False, seeds: int = 5, steps: int = 600) -> list[Search]:
     """Try every method on several choices of the unseen digits."""
     results = {method: Search(method) for method in METHODS}
-    for k in tqdm(range(seeds), desc="embedding", unit="seed", disable=quiet, leave=False):
-        data = load(np.random.default_rng((seed, k)))
-        for method, result in results.items():
-            embed = embedding(method, data, steps=steps, seed=seed + k)
-            vectors = embed(data.test_images)
-            for images, labels, precisions, nearest in (
-                (vectors, data.test_labels, result.precision, result.nearest),
-                (embed(data.unseen_images), data.unseen_labels, result.unseen_precision, result.unseen_nearest),
-            ):
-                precision, share = search(images, labels)
-                precisions.append(precision)
-                nearest.append(share)
-            if k == 0:
-                result.pictures.append((vectors, data.test_labels))
+    with threadpool_limits(limits=1):  # matrices this small take longer with more threads
+        for k in tqdm(range(seeds), desc="embedding", unit="seed", disable=quiet, leave=False):
+            data = load(np.random.default_rng((seed, k)))
+            for method, result in results.items():
+                embed = embedding(method, data, steps=steps, seed=seed + k)
+                vectors = embed(data.test_images)
+                for images, labels, precisions, nearest in (
+                    (vectors, data.test_labels, result.precision, result.nearest),
+                    (embed(data.unseen_images), data.unseen_labels, result.unseen_precision, result.unseen_nearest),
+                ):
+                    precision, share = search(images, labels)
+                    precisions.append(precision)
+                    nearest.append(share)
+                if k == 0:
+                    result.pictures.append((vectors, data.test_labels))
     return list(results.values())
 
 
@@ -178,8 +176,8 @@ def report(results: list[Search]) -> str:
         f"{len(results[0].nearest)} seeds",
         ["vectors", "seen: mAP", "nearest", "unseen: mAP", "nearest"],
         rows,
-        "Every image sought among the others by cosine: mean average precision, and the share whose nearest\n"
-        "neighbour shows the same digit; on new images of the seven digits, and on the three that no method was\n"
-        "trained on. What it shows: all images of a known digit come closer. What it doesn't: nearest neighbours were\n"
-        "right before, and seven classes teach nothing about an eighth: for the unseen digits pixels stay better.",
+        "Every image sought among the others by cosine: mean average precision, and the share whose nearest neighbour\n"
+        "shows the same digit; on new images of the seven digits, and on the three that no method was trained on.\n"
+        "What it shows: all images of a known digit come closer. What it doesn't: nearest neighbours were right\n"
+        "before, and for the unseen digits pixels stay better: seven classes taught nothing about the other three.",
     )

@@ -119,7 +119,7 @@ def _draw_private(panel: Any, accuracies: Sequence[Accuracies]) -> None:
 
 
 def _draw_imbalance(panel: Any, scores: Sequence[Scores]) -> None:
-    """Three bars for every loss: balanced accuracy with both thresholds, and the area under precision and recall."""
+    """Three bars for every loss: balanced accuracy with both thresholds, and PR-AUC."""
     places = np.arange(len(scores))
     for shift, values, color, label in (
         (-0.27, [s.balanced_accuracy for s in scores], ORANGE, "balanced accuracy, threshold at 1/2"),
@@ -131,7 +131,7 @@ def _draw_imbalance(panel: Any, scores: Sequence[Scores]) -> None:
         for place, mean, spread in zip(places + shift, means, spreads, strict=True):
             panel.text(place, mean + spread + 0.01, f"{mean:.2f}", ha="center", fontsize=8.5)
     panel.set_xticks(places, [s.loss.replace(" cross", "\ncross").replace(", ", ",\n") for s in scores])
-    panel.set_ylim(0.4, 1.15)
+    panel.set_ylim(0, 1.3)
     panel.set(title="Imbalance: eights, 1 image in 42", xlabel="loss that was minimised", ylabel="on test data")
     panel.legend(loc="upper left", frameon=False, fontsize=9, ncols=1)
 
@@ -148,7 +148,7 @@ def _draw_embedding(panel: Any, searches: Sequence[Search]) -> None:
         vectors = embedding.unit(vectors)
         vectors = vectors - vectors.mean(axis=0)
         points = vectors @ np.linalg.svd(vectors, full_matrices=False)[2][:2].T
-        inset = panel.inset_axes((0.52 * place, 0, 0.48, 0.92))
+        inset = panel.inset_axes((0.52 * place, 0, 0.48, 0.85))
         for digit in np.unique(labels):
             own = points[labels == digit]
             color = colormaps["tab10"](int(digit))

@@ -2,7 +2,7 @@
 
 Linear models fitted by Newton's method, which takes value, gradient and Hessian from one call. Penalty and threshold
 are chosen by cross-validation for every loss alike, because a loss that weighs the rare class more also changes how
-much a given penalty holds back. Balanced cross-entropy is written on logits here, ``pos_weight`` of
+much a given penalty holds back. Balanced cross-entropy is written on logits here, as ``pos_weight`` of
 ``binary_cross_entropy_with_logits``: ``balanced_cross_entropy`` is the same loss of probabilities.
 """
 
@@ -50,8 +50,8 @@ class Scores:
 class Rare:
     """Images as rows of 64 pixels in [0, 1] and a one, and whether they show the rare digit.
 
-    The test set keeps all its positives; weights restore the training's imbalance, with less noise than throwing them
-    away.
+    The test set keeps all its positives; weights restore the training's imbalance, with less noise than leaving
+    positives out.
     """
 
     images: Array
@@ -121,7 +121,7 @@ def fit(loss: Value, images: Array, labels: Array, penalty: float, start: Array 
 
 
 def choose(loss: Value, data: Rare, seed: int) -> tuple[float, float]:
-    """The penalty with the best average precision in cross-validation, and the threshold that balances best."""
+    """By cross-validation: the penalty with the best average precision, and the threshold that balances best."""
     logits = np.empty((len(PENALTIES), len(data.labels)))
     for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(data.images, data.labels):
         w = None
@@ -141,23 +141,23 @@ def balanced_accuracy(labels: Array, positive: Array) -> float:
     return float(np.mean(positive[labels == 1]) + np.mean(~positive[labels == 0])) / 2
 
 
-@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # matrices this small take longer with more threads
 def run(*, seed: int, quiet: bool = False, splits: int = 10) -> list[Scores]:
     """Fit every loss on every split of the data."""
     results = {name: Scores(name) for name in losses(1.0)}
-    for split in tqdm(range(splits), desc="imbalance", unit="split", disable=quiet, leave=False):
-        data = load(np.random.default_rng((seed, split)))
-        labels, weights = data.test_labels, data.test_weights
-        for name, loss in losses(data.ratio).items():
-            penalty, threshold = choose(loss, data, split)
-            logits = data.test_images @ fit(loss, data.images, data.labels, penalty)
-            precision, recall, _ = precision_recall_curve(labels, logits, sample_weight=weights)
-            result = results[name]
-            result.balanced_accuracy.append(balanced_accuracy(labels, logits > 0))
-            result.moved.append(balanced_accuracy(labels, logits > threshold))
-            result.average_precision.append(float(average_precision_score(labels, logits, sample_weight=weights)))
-            result.recall.append(float(recall[precision >= PRECISION].max()))
-            result.mean_probability.append(float(np.average(fl.sigmoid(logits), weights=weights)))
+    with threadpool_limits(limits=1):  # matrices this small take longer with more threads
+        for split in tqdm(range(splits), desc="imbalance", unit="split", disable=quiet, leave=False):
+            data = load(np.random.default_rng((seed, split)))
+            labels, weights = data.test_labels, data.test_weights
+            for name, loss in losses(data.ratio).items():
+                penalty, threshold = choose(loss, data, split)
+                logits = data.test_images @ fit(loss, data.images, data.labels, penalty)
+                precision, recall, _ = precision_recall_curve(labels, logits, sample_weight=weights)
+                result = results[name]
+                result.balanced_accuracy.append(balanced_accuracy(labels, logits > 0))
+                result.moved.append(balanced_accuracy(labels, logits > threshold))
+                result.average_precision.append(float(average_precision_score(labels, logits, sample_weight=weights)))
+                result.recall.append(float(recall[precision >= PRECISION].max()))
+                result.mean_probability.append(float(np.average(fl.sigmoid(logits), weights=weights)))
     return list(results.values())
 
 
@@ -176,7 +176,7 @@ def report(results: list[Scores]) -> str:
         rows,
         "Balanced accuracy, with the threshold at probability 1/2 and with the one that cross-validation chose; area\n"
         "under the precision-recall curve; largest recall with 90% precision; mean probability, where 2.4% are\n"
-        "eights. What it shows: weights and focusing help at a threshold of 1/2, and so does moving plain\n"
-        "cross-entropy's; they don't rank better here, and their probabilities are too large. What it doesn't:\n"
-        "detectors with 10^5 easy negatives in a batch, for which focal loss was made.",
+        "eights. What it shows: weights and focusing help at a threshold of 1/2, and so does moving plain cross-\n"
+        "entropy's; they don't rank better here, and their probabilities are too large. What it doesn't: detectors\n"
+        "with 10^5 easy negatives in a batch, for which focal loss was made.",
     )
