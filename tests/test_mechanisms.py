@@ -138,6 +138,27 @@ def test_values_that_noise_cannot_hide(name):
         mechanism(np.ones(3), rng=1.5)
 
 
+@both
+@pytest.mark.parametrize("real", REALS)
+def test_secure_noise_is_on_a_grid(name, real):
+    mechanism, scale = MECHANISMS[name]
+    values = np.random.default_rng(5).normal(size=(40, 50)).astype(real)
+    got = mechanism(values, rng=1, secure=True)
+    assert got.dtype == real
+    assert got.shape == values.shape
+    np.testing.assert_array_equal(got, mechanism(values, rng=1, secure=True))
+    assert not np.isin(mechanism(values, secure=True), got).all()
+    if real == np.float64:
+        steps = got * 2.0**40
+        assert (steps == np.rint(steps)).all()
+    deviation = scale * (math.sqrt(2) if name == "laplace" else 1)
+    assert 0.9 < float((got - values).std()) / deviation < 1.1
+    with pytest.raises(TypeError, match="secure"):
+        mechanism(values, secure=1)
+    with pytest.raises(ValueError, match=r"values\[0\]"):
+        mechanism([math.nan], secure=True)
+
+
 def test_bad_budgets():
     for name, value in (("sensitivity", 0.0), ("epsilon", 0.0), ("epsilon", math.nan), ("sensitivity", math.inf)):
         arguments = {"sensitivity": 1.0, "epsilon": 1.0} | {name: value}

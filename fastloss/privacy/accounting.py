@@ -170,19 +170,21 @@ def _epsilon(multiplier: float, delta: float, rate: float, steps: int, accountan
         return math.inf  # nothing is hidden, and the range of the loss overflows
     gaussian = dp_accounting.GaussianDpEvent(multiplier)
     event = dp_accounting.SelfComposedDpEvent(dp_accounting.PoissonSampledDpEvent(rate, gaussian), steps)
-    bound = float(dp_accounting.rdp.RdpAccountant(ORDERS).compose(event).get_epsilon(delta))
-    if accountant == RDP or delta < SMALLEST_DELTA or not 0 < bound < math.inf:
-        return bound
-    # Intervals are powers of two that grow with the answer and with the range of the loss: so does the error of the
-    # discretisation, which is upwards, and the answer stays monotone. RDP can be far off; hence a second round.
-    least = _power_of_two(_range_of_loss(multiplier, rate) / LARGEST_GRID)
-    intervals: list[float] = []
-    for resolution in RESOLUTIONS:
-        interval = max(_power_of_two(bound / resolution), least)
-        if interval not in intervals and bound > 0:
-            intervals.append(interval)
-            accounting = dp_accounting.pld.PLDAccountant(value_discretization_interval=interval).compose(event)
-            bound = min(bound, float(accounting.get_epsilon(delta * (1 - SLACK))))
+    # The package divides by masses near 0 on its way, to an inf that it compares.
+    with np.errstate(all="ignore"):
+        bound = float(dp_accounting.rdp.RdpAccountant(ORDERS).compose(event).get_epsilon(delta))
+        if accountant == RDP or delta < SMALLEST_DELTA or not 0 < bound < math.inf:
+            return bound
+        # Intervals are powers of two that grow with the answer and with the range of the loss: so does the error of the
+        # discretisation, which is upwards, and the answer stays monotone. RDP can be far off; hence a second round.
+        least = _power_of_two(_range_of_loss(multiplier, rate) / LARGEST_GRID)
+        intervals: list[float] = []
+        for resolution in RESOLUTIONS:
+            interval = max(_power_of_two(bound / resolution), least)
+            if interval not in intervals and bound > 0:
+                intervals.append(interval)
+                accounting = dp_accounting.pld.PLDAccountant(value_discretization_interval=interval).compose(event)
+                bound = min(bound, float(accounting.get_epsilon(delta * (1 - SLACK))))
     return bound
 
 

@@ -17,6 +17,7 @@ from fastloss.privacy import calibration as calibrate
 from fastloss.privacy._gradients import Gradients
 from fastloss.privacy.clip import ClippedSum, finish
 from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
+from fastloss.privacy.secure import noise_on_grid
 
 Array = npt.NDArray[Any]
 
@@ -29,6 +30,7 @@ def gaussian_mechanism(
     *,
     calibration: str = calibrate.ANALYTIC,
     rng: object = None,
+    secure: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Return values with Gaussian noise: one (epsilon, delta)-differentially private release of all of them together.
@@ -49,6 +51,10 @@ def gaussian_mechanism(
     rng : None, int or NoiseGenerator
         None: keyed by the operating system. An integer: the same noise in every call, for reproduction only, **not
         private**. A generator: its next values.
+    secure : bool
+        Values are rounded to a grid, and integer noise of slightly larger scale is added: hardened against attacks on
+        floating-point noise, see ``fastloss.privacy.secure`` for exactly what is claimed. The sampler's part of delta
+        is at most a thousandth of it, or ValueError.
     out : ndarray, optional
         Where the result goes: of exactly its shape and type. It may be the array of the values itself.
 
@@ -70,8 +76,8 @@ def gaussian_mechanism(
 
     Notes
     -----
-    The noise is that of `NoiseGenerator.gaussian`: **not hardened against floating-point attacks**. Every release
-    costs its own epsilon and delta.
+    Without `secure` the noise is that of `NoiseGenerator.gaussian`: **not hardened against floating-point attacks**.
+    Every release costs its own epsilon and delta.
 
     Examples
     --------
@@ -83,7 +89,9 @@ def gaussian_mechanism(
     size = arguments.positive(sensitivity, "sensitivity")
     budget = calibrate.check_budget(epsilon, delta)
     rules.check_choice(calibration, "calibration", calibrate.METHODS)
-    return _noised(array, GAUSSIAN, calibrate.sigma(size, *budget, calibration, stacklevel=2), rng, out)
+    hardened = arguments.flag(secure, "secure")
+    sigma = calibrate.sigma(size, *budget, calibration, stacklevel=2)
+    return _noised(array, GAUSSIAN, sigma, rng, out, size if hardened else None, budget[1])
 
 
 def laplace_mechanism(
@@ -92,6 +100,7 @@ def laplace_mechanism(
     epsilon: float,
     *,
     rng: object = None,
+    secure: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Return values with Laplace noise: one epsilon-differentially private release of all of them together.
@@ -110,6 +119,10 @@ def laplace_mechanism(
     rng : None, int or NoiseGenerator
         None: keyed by the operating system. An integer: the same noise in every call, for reproduction only, **not
         private**. A generator: its next values.
+    secure : bool
+        Values are rounded to a grid, and integer noise of slightly larger scale is added: hardened against attacks on
+        floating-point noise, see ``fastloss.privacy.secure`` for exactly what is claimed. The release is then
+        (epsilon, 1e-9)-private at worst, or ValueError.
     out : ndarray, optional
         Where the result goes: of exactly its shape and type. It may be the array of the values itself.
 
@@ -126,8 +139,8 @@ def laplace_mechanism(
 
     Notes
     -----
-    The noise is that of `NoiseGenerator.laplace`: **not hardened against floating-point attacks**. Every release costs
-    its own epsilon.
+    Without `secure` the noise is that of `NoiseGenerator.laplace`: **not hardened against floating-point attacks**.
+    Every release costs its own epsilon.
 
     Examples
     --------
@@ -136,7 +149,9 @@ def laplace_mechanism(
     (2,)
     """
     array = _release(values)
-    return _noised(array, LAPLACE, calibrate.laplace_scale(sensitivity, epsilon), rng, out)
+    hardened = arguments.flag(secure, "secure")
+    scale = calibrate.laplace_scale(sensitivity, epsilon)
+    return _noised(array, LAPLACE, scale, rng, out, float(sensitivity) if hardened else None, None)
 
 
 def add_noise(
@@ -249,13 +264,18 @@ def _release(values: object) -> Array:
     return array
 
 
-def _noised(array: Array, mechanism: str, scale: float, rng: object, out: object) -> Array:
-    """Values plus the next noise of a source."""
+def _noised(
+    array: Array, mechanism: str, scale: float, rng: object, out: object, secure: float | None, delta: float | None
+) -> Array:
+    """Values plus the next noise of a source; where a sensitivity is given as `secure`, on a grid."""
     generator = as_generator(rng)
     if out is None:
         result = np.empty(array.shape, array.dtype)
     else:
         result = arguments.check_output(out, "out", array.shape, array.dtype, [("values", array)])
+    if secure is not None:
+        noise_on_grid([array], [result], scale, secure, mechanism=mechanism, generator=generator, delta=delta)
+        return result
     total = array.astype(np.float64, order="C").reshape(-1)
     key, first = generator._reserve(mechanism, total.size)
     finish(total, [result], 1.0, mechanism == LAPLACE, key, first, scale)
