@@ -133,7 +133,7 @@ def _check(delta: object, sampling_rate: object, steps: object, accountant: obje
 def _least(budget: float, training: tuple[float, float, int, str]) -> int:
     """The index of the least noise multiplier of the list that meets a budget: by interpolating log epsilon."""
     index, low, high = 0, (0, math.inf), (0, 0.0)  # of the last that failed and the last that met it
-    failed = met = False
+    failed = met = halve = False
     while True:
         cost = _epsilon(_multiplier(index), *training)
         if cost <= budget:
@@ -143,8 +143,9 @@ def _least(budget: float, training: tuple[float, float, int, str]) -> int:
         if met and failed:
             if high[0] - low[0] == 1:
                 return high[0]
-            share = 0.5
-            if low[1] < math.inf and high[1] > 0:
+            # Every other time halved: where epsilon falls off a cliff, interpolation alone creeps.
+            share, halve = 0.5, not halve
+            if halve and low[1] < math.inf and high[1] > 0:
                 share = math.log(low[1] / budget) / math.log(low[1] / high[1])
             index = min(max(math.ceil(low[0] + share * (high[0] - low[0])), low[0] + 1), high[0] - 1)
         else:
