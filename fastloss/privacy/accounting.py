@@ -163,7 +163,6 @@ def _multiplier(index: int) -> float:
 
 
 @functools.lru_cache(maxsize=1024)
-@np.errstate(over="ignore")  # the accountant's logarithms of a ratio that may be infinite
 def _epsilon(multiplier: float, delta: float, rate: float, steps: int, accountant: str) -> float:
     """An upper bound on epsilon, by a function that falls with the multiplier and delta and rises with the others."""
     dp_accounting = _package()
