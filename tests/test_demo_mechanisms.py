@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from fastloss.demo import mechanisms  # noqa: E402
+from fastloss.demo import mechanisms
 
 
 @pytest.mark.parametrize("convention", ["exact", "seed"])
