@@ -41,7 +41,8 @@ INLINE void focal_whole(real x, real t, const real *p, int gamma, real *value, r
   }
   /* the loss comes last: gamma times it may overflow where rate is 0 */
   real loss = alpha * s.loss, twist = (real)gamma * s.tilt;
-  real g = fma_(twist * rate, s.loss, power * s.slope) + fma_(twist * rate_low, s.loss, power_low * s.slope);
+  real g_low = fma_(twist * rate_low, s.loss, power_low * s.slope);
+  real g = fma_(power, s.slope, fma_(twist * rate, s.loss, g_low));
   /* times 2^64, as a large loss may lift a subnormal u: q^(gamma-1) (q u + gamma tilt u (2 slope + CE spread)), and the
    * square's term */
   real turn = (real)gamma * s.tilt * s.u_64;
