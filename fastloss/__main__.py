@@ -29,9 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="compare every kernel with the NumPy reference on this machine",
         description="Compare every kernel, in every real type, on every instruction set that this CPU has and with "
         "1, 2, 3 and 7 threads, with the NumPy reference. Prints the worst errors beside their bounds; the exit code "
-        "is 1 where one is out of bounds, else 0. Takes up to a minute.",
+        "is 1 where one is out of bounds, else 0. Takes a minute or two.",
     )
-    check.add_argument("--quick", action="store_true", help="fewer inputs: about ten seconds")
+    check.add_argument("--quick", action="store_true", help="fewer inputs: about half a minute")
     check.add_argument(
         "--loss",
         action="append",
