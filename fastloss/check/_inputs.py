@@ -20,6 +20,9 @@ NUMBERS: tuple[float, ...] = (1, 0.0, 0.1, 3.0, False, True)
 # The same for parameters that are words: what any loss knows.
 WORDS = ("taylor", "crammer-singer", "classes")
 
+# The same for the coefficients of a polynomial.
+COEFFICIENTS = (0.5, -1.0, 0.0, 2.0)
+
 # Parameters that say where classes are, not what the formula is.
 LAYOUT = ("axis",)
 
@@ -136,7 +139,7 @@ def parameter_sets(loss: Any, arrays: tuple[Array, Array]) -> list[dict[str, Any
             continue
         default = defaults[name].default
         tried = WORDS if isinstance(default, str) else (not default,) if isinstance(default, bool) else NUMBERS
-        for value in (*tried, per_column):
+        for value in (*tried, COEFFICIENTS if isinstance(default, tuple) else per_column):
             if _equal(value, defaults[name].default) or not _accepts(loss, arrays, {name: value}):
                 continue
             sets.append({name: value})
