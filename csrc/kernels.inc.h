@@ -75,7 +75,7 @@
     fl_pointwise_sum *const kernels[] = {FORMULAS_##count(KERNEL_OF_FORMULA, name, _sum)};                            \
     kernels[name##_formula(p)](n, x, t, w, p, s, g, hi, lo);                                                          \
   }
-/* A loss whose file has loops of its own, name_loops() and name_sums(). */
+/* A loss whose file has loops of its own, name_loops(), and name_sums(), which says whether it did the sum. */
 #define POINTWISE_OWN(name)                                                                                           \
   static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,       \
                            void *v, void *g, void *h) {                                                               \
@@ -88,7 +88,7 @@
     if (name##_sums(n, x, t, w, p, s, g, hi, lo)) return;                                                             \
     name##_block(n, x, t, NULL, p, s, v, g, NULL);                                                                    \
     weigh_block(n, w, NULL, v, g, NULL);                                                                              \
-    sum_block(n, v, hi, lo);                                                                                          \
+    sum_values(n, v, hi, lo);                                                                                          \
   }
 #include "losses.def"
 #undef POINTWISE_OWN

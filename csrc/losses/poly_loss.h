@@ -104,12 +104,7 @@ static void poly_loss_loops(fl_size n, const void *x, const void *t, const doubl
 
 static int poly_loss_sums(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,
                           double *hi, double *lo) {
-  real v[FL_BLOCK];
-  if (p[0] <= 1.0)
-    return w ? pointwise_sums(poly_loss, 0, 1, n, x, t, w, p, s, g, hi, lo)
-             : pointwise_sums(poly_loss, 0, 0, n, x, t, NULL, p, s, g, hi, lo);
-  poly_terms(n, x, t, p, (real)s, v, g, NULL);
-  weigh_block(n, w, NULL, v, g, NULL);
-  sum_values(n, v, hi, lo);
-  return 1;
+  if (p[0] > 1.0) return 0;
+  return w ? pointwise_sums(poly_loss, 0, 1, n, x, t, w, p, s, g, hi, lo)
+           : pointwise_sums(poly_loss, 0, 0, n, x, t, NULL, p, s, g, hi, lo);
 }
