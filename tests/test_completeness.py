@@ -13,7 +13,51 @@ from truth_several import VALUES as VALUES_OF_SEVERAL
 import fastloss as fl
 from fastloss import _core, _stubs
 from fastloss._loss import Loss
+from fastloss.check._losses import loss_subjects
 from fastloss.check._several import ARRAYS
+
+# Every loss that the source documents name, and those that their readers know from other libraries.
+CATALOGUE = [
+    "mse_loss",
+    "half_mse_loss",
+    "l1_loss",
+    "mae_loss",
+    "huber_loss",
+    "smooth_l1_loss",
+    "log_cosh_loss",
+    "pseudo_huber_loss",
+    "quantile_loss",
+    "poisson_nll_loss",
+    "gamma_nll_loss",
+    "tweedie_loss",
+    "binary_cross_entropy",
+    "log_loss",
+    "binary_cross_entropy_with_logits",
+    "balanced_cross_entropy",
+    "focal_loss",
+    "poly_loss",
+    "hinge_loss",
+    "squared_hinge_loss",
+    "soft_margin_loss",
+    "exponential_loss",
+    "cross_entropy",
+    "softmax_focal_loss",
+    "poly_cross_entropy",
+    "multiclass_hinge_loss",
+    "categorical_cross_entropy",
+    "sparse_categorical_cross_entropy",
+    "kl_divergence",
+    "dice_loss",
+    "contrastive_loss",
+    "triplet_margin_loss",
+    "margin_ranking_loss",
+    "cosine_embedding_loss",
+    "info_nce_loss",
+    "multiple_negatives_ranking_loss",
+    "arcface_loss",
+    "ge2e_loss",
+    "center_loss",
+]
 
 CSRC = Path(__file__).parent.parent / "csrc"  # absent beside an installed wheel
 with_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="no C sources beside the tests")
@@ -82,6 +126,35 @@ def test_every_public_loss_has_everything():
         assert re.search(rf"^{name}: _\w+$", stubs, re.MULTILINE), name
         assert loss.__name__ in (VALUES_OF_SEVERAL if loss.kind == "several" else VALUES)
         assert loss.kind == BY_NAME[loss.__name__].kind
+
+
+def test_the_whole_catalogue():
+    """Every name is a loss with all entry points, a documented example, a twin, a row, and a subject of the check."""
+    assert set(CATALOGUE) == {name for name in fl.__all__ if isinstance(getattr(fl, name), Loss)}
+    subjects = {subject.name for subject in loss_subjects()}
+    for name in CATALOGUE:
+        loss, twin = getattr(fl, name), getattr(fl.reference, name)
+        for entry in ("__call__", "value_and_grad", "denominator"):
+            assert callable(getattr(loss, entry))
+            assert callable(getattr(twin, entry))
+        assert hasattr(loss, "value_grad_hess") == hasattr(twin, "value_grad_hess")
+        for section in (".. math::", "Parameters\n", "Returns\n", "Raises\n", "Examples\n", ">>> "):
+            assert section in loss.__doc__, (name, section)
+        assert loss.__name__ in subjects
+        assert loss.__name__ in BY_NAME
+
+
+@with_sources
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_a_file_by_its_name(name):
+    """The formula of every loss is in a file of its name, or in the one that CONTRIBUTING.md says."""
+    root = CSRC.parent
+    places = [CSRC / folder / f"{name}.h" for folder in ("losses", "row_losses", "pairs")]
+    if not any(place.is_file() for place in places):
+        text = root.joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")
+        said = re.search(rf"`{name}`[^()]*\(\s*`([^`]+)`\)", text)
+        assert said, name
+        assert root.joinpath(said[1]).is_file(), said[1]
 
 
 def test_cases():
