@@ -10,11 +10,11 @@
  * after their last region) start in 1 to 3 microseconds, and a region pays from about 10 microseconds of work on; threads
  * that sleep take 40 to 60 to wake, and two are first as fast as one at 60 (huber_loss), 75
  * (binary_cross_entropy_with_logits) and 150 microseconds (cross_entropy, 1000 classes). So COLD_WORK is always shared
- * out, and less only with a team that was used just now. Calls that follow each other closely without such a team save up
- * what two threads would have won, and wake it when that is what waking costs: at worst, they take as long again once
- * (cross_entropy of 4096 x 10 in a loop: 1.8 times as fast). Where other processes want the cores, a thread of the team may
- * wait for one for milliseconds, and all others for it: after a region that took longer than one thread would have, such
- * work stays on one thread for a while.
+ * out, and less only with a team that was used just now. Where many threads want the cores, a thread that wakes may wait
+ * for one for a scheduler's tick, 4 milliseconds were seen, and all others for it. So calls that follow each other closely
+ * without such a team save up what two threads would have won, and wake it when that is what waking may cost: at worst,
+ * they take as long again once (cross_entropy of 4096 x 10 in a long loop: 1.5 times as fast). And after a region that took
+ * longer than one thread would have, such work stays on one thread for a while.
  */
 #include "threads.h"
 
@@ -27,7 +27,7 @@
 /* Nanoseconds: of one thread's work; of time. */
 #define COLD_WORK 150e3
 #define STILL_SPINS 1e6
-#define WAKING 60e3
+#define WAKING 5e6
 #define BACK_OFF 100e6
 
 #if defined(_MSC_VER) && !defined(__clang__)
