@@ -69,7 +69,7 @@ INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
     small_low += fma_(z_low, w, small * rest);
     real u = two_product(small, w, &lost);
     s.u_low = lost + fma_(small_low, w, u * rest);
-    s.u_64 = s.z_64 * w * fma_(R(2.0), s.big_low, w);
+    s.u_64 = u > R(0x1p24) * REAL_MIN ? (u + s.u_low) * R(0x1p64) : s.z_64 * w * fma_(R(2.0), s.big_low, w);
   }
   real less = (z - R(1.0)) + z_low;
   s.spread = fma_(s.big, less, s.big_low * less);

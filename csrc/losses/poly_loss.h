@@ -11,7 +11,7 @@
 /* The results from P(q), P'(q) and P''(q); p0_low is added to the first. */
 INLINE void poly_body(const binary_terms *s, real x, const real *p, real p0, real p0_low, real p1, real p2, real *value,
                       real *grad, real *hess) {
-  real k = p1 * s->tilt, v = s->tilt * s->u, loss = s->loss + (p0 + p0_low);
+  real k = p1 * s->tilt, v = s->tilt * (s->u + s->u_low), loss = s->loss + (p0 + p0_low);
   *value = LIMITS(p) && (abs_(x) > REAL_MAX) & (s->c > R(0.0)) ? REAL_INF : loss;
   *grad = s->sign * (fma_(k, s->u, s->slope) + k * s->u_low);
   *hess = fma_(p2 * v, v, fma_(k, s->spread, R(1.0)) * s->u_64 * R(0x1p-64));
@@ -33,24 +33,29 @@ INLINE real poly_coefficient(const double *p, fl_size j, real *low) {
 
 #define POLY_GROUP 128
 
-/* The polynomial and its derivatives divided by factorials, of a group; the low words of the first two. */
-enum { POLY_Q, POLY_0, POLY_0_LOW, POLY_1, POLY_1_LOW, POLY_2, POLY_3, POLY_ARRAYS };
+/* The polynomial and its derivatives divided by factorials, of a group; the low words of the first three. */
+enum { POLY_Q, POLY_0, POLY_0_LOW, POLY_1, POLY_1_LOW, POLY_2, POLY_2_LOW, POLY_3, POLY_ARRAYS };
 typedef real poly_group[POLY_ARRAYS][POLY_GROUP];
 
+/* a q + b = result + *low, a and b with low words. */
+INLINE real poly_next(real a, real a_low, real q, real b, real b_low, real *low) {
+  real product_low, sum_low, sum = two_sum(two_product(a, q, &product_low), b, &sum_low);
+  *low = fma_(a_low, q, b_low + (product_low + sum_low));
+  return sum;
+}
+
 /* One step of Horner's rule, compensated: its roundings add up, and a power of q multiplies q's. */
-INLINE void poly_step(fl_size n, real e, real e_low, const real *q, real *p0, real *p0_low, real *p1, real *p1_low,
-                      real *p2, real *p3) {
+INLINE void poly_step(fl_size n, real e, real e_low, const real *q, real *p0, real *l0, real *p1, real *l1, real *p2,
+                      real *l2, real *p3) {
   VECTOR_LOOP
   for (fl_size i = 0; i < n; i++) {
-    real product_0_low, product_0 = two_product(p0[i], q[i], &product_0_low), sum_0_low;
-    real product_1_low, product_1 = two_product(p1[i], q[i], &product_1_low), sum_1_low;
-    real sum_0 = two_sum(product_0, e, &sum_0_low), sum_1 = two_sum(product_1, p0[i], &sum_1_low);
-    p3[i] = fma_(p3[i], q[i], p2[i]);
-    p2[i] = fma_(p2[i], q[i], p1[i]);
-    p1_low[i] = fma_(p1_low[i], q[i], p0_low[i] + (product_1_low + sum_1_low));
-    p0_low[i] = fma_(p0_low[i], q[i], e_low + (product_0_low + sum_0_low));
-    p1[i] = sum_1;
-    p0[i] = sum_0;
+    real low_0, low_1, low_2, old_2 = p2[i];
+    real new_0 = poly_next(p0[i], l0[i], q[i], e, e_low, &low_0);
+    real new_1 = poly_next(p1[i], l1[i], q[i], p0[i], l0[i], &low_1);
+    real new_2 = poly_next(p2[i], l2[i], q[i], p1[i], l1[i], &low_2);
+    p3[i] = fma_(p3[i], q[i], old_2);
+    p0[i] = new_0, p1[i] = new_1, p2[i] = new_2;
+    l0[i] = low_0, l1[i] = low_1, l2[i] = low_2;
   }
 }
 
@@ -63,7 +68,8 @@ static void poly_horner(fl_size n, const real *x, const real *t, const double *p
   }
   for (fl_size j = (fl_size)parameter[0]; j >= 0; j--) {
     real e_low, e = poly_coefficient(parameter, j, &e_low);
-    poly_step(n, e, e_low, a[POLY_Q], a[POLY_0], a[POLY_0_LOW], a[POLY_1], a[POLY_1_LOW], a[POLY_2], a[POLY_3]);
+    poly_step(n, e, e_low, a[POLY_Q], a[POLY_0], a[POLY_0_LOW], a[POLY_1], a[POLY_1_LOW], a[POLY_2],
+              a[POLY_2_LOW], a[POLY_3]);
   }
 }
 
@@ -74,7 +80,8 @@ INLINE void poly_results(int orders, fl_size n, const real *x, const real *t, co
   VECTOR_LOOP
   for (fl_size i = 0; i < n; i++) {
     binary_terms s = binary_terms_(x[i], t[i], 1, 2);
-    real v, g, h, p2 = R(2.0) * fma_(R(3.0) * s.q_low, a[POLY_3][i], a[POLY_2][i]);
+    real v, g, h, second = fma_(R(3.0) * s.q_low, a[POLY_3][i], a[POLY_2_LOW][i]);
+    real p2 = R(2.0) * (a[POLY_2][i] + second);
     real p0_low = fma_(s.q_low, a[POLY_1][i], a[POLY_0_LOW][i]);
     real p1 = a[POLY_1][i] + fma_(s.q_low, p2, a[POLY_1_LOW][i]);
     poly_body(&s, x[i], p, a[POLY_0][i], p0_low, p1, p2, &v, &g, &h);
