@@ -9,7 +9,7 @@
 #ifndef FASTLOSS_PAIRS_NORMS_H
 #define FASTLOSS_PAIRS_NORMS_H
 
-#include "power.h"
+#include "../core/power.h"
 #include "rows.h"
 
 /* The larger of two absolute differences; NaN counts as the largest. */
