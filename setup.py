@@ -21,14 +21,16 @@ from setuptools.command.build_ext import build_ext
 UNIX_FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-lto", "-g0"]
 MSVC_FLAGS = ["/O2", "/std:c11", "/fp:precise"]
 
-AVX2 = ["-mavx2", "-mfma", "-mbmi2"]
+AVX2 = [
+    *("-mavx2", "-mfma", "-mbmi2"),
+    # Instructions of independent elements interleaved: GCC's focal loss 1.3 times as fast, its cross-entropy with logits
+    # 1.12 times. Clang does so by itself and would say that it ignores the flag.
+    *("-fschedule-insns", "-Wno-ignored-optimization-argument"),
+]
 AVX512 = [
     *AVX2,
     *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd"),
     "-mprefer-vector-width=512",
-    # Instructions of independent elements interleaved, for which AVX-512 has registers enough: cross-entropy with
-    # logits 1.12 times as fast by GCC. Clang does so by itself and would say that it ignores the flag.
-    *("-fschedule-insns", "-Wno-ignored-optimization-argument"),
 ]
 # Instruction set: (its flags for GCC and Clang, its flags for MSVC, the architecture it belongs to).
 TARGETS = {

@@ -30,8 +30,8 @@
 #define BLOCK_KERNEL(name, kernel, which, has_aux)                                                                    \
   static void kernel##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,     \
                              void *v, void *g, void *h) {                                                             \
-    if (has_aux && aux) pointwise_loops(name, which, 1, n, x, t, aux, p, s, v, g, h);                                 \
-    else pointwise_loops(name, which, 0, n, x, t, NULL, p, s, v, g, h);                                               \
+    if (has_aux && aux) pointwise_loops(kernel##_block, name, which, 1, n, x, t, aux, p, s, v, g, h);                                 \
+    else pointwise_loops(kernel##_block, name, which, 0, n, x, t, NULL, p, s, v, g, h);                                               \
   }
 #define SUM_KERNEL(name, kernel, which)                                                                               \
   static void kernel##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s,         \
@@ -78,7 +78,7 @@
   static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,       \
                            void *v, void *g, void *h) {                                                               \
     (void)aux;                                                                                                        \
-    name##_loops(n, x, t, p, s, v, g, h);                                                                             \
+    name##_loops(name##_block, n, x, t, p, s, v, g, h);                                                                             \
   }                                                                                                                   \
   static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
                          double *hi, double *lo) {                                                                    \
@@ -99,7 +99,7 @@
 #include "row_losses.def"
 #undef ROW_LOSS
 
-#define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_, n, x, y); }
+#define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_block, name##_, n, x, y); }
 #include "unary.def"
 #undef UNARY
 

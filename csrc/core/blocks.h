@@ -16,32 +16,73 @@
 #define FORMULA(p) ((int)(p)[FL_PARAMETERS + 1])
 typedef void pointwise_body(real x, real t, real aux, const real *p, real *value, real *grad, real *hess);
 
-/* Called with a constant body, formula and has_aux: inlined into one loop per set of results. */
-INLINE void pointwise_loops(pointwise_body *body, int formula, int has_aux, fl_size n, const real *x, const real *t,
-                            const real *aux, const double *parameter, double scale, real *value, real *grad,
-                            real *hess) {
-  real p[FL_PARAMETERS + 2], s = (real)scale, g, h;
+/* Elements of a vector of 64 bytes, and of two, which the loops below take at a time: compilers load nothing ahead of a
+ * store, and the chain of one element's operations is longer than the processor looks ahead. Interleaved, focal loss
+ * takes 0.81 of the time with AVX-512 and 0.79 with AVX2. */
+enum { HALF_PAIR = 64 / sizeof(real), PAIR = 2 * HALF_PAIR };
+
+/* Two vectors; orders, a constant, is how many derivatives are stored. */
+INLINE void pointwise_pair(pointwise_body *body, int orders, int has_aux, const real *x, const real *t, const real *aux,
+                           const real *p, real s, real *value, real *grad, real *hess) {
+  VECTOR_LOOP
+  for (int l = 0; l < HALF_PAIR; l++) {
+    const int m = l + HALF_PAIR;
+    real v, g, h, v2, g2, h2;
+    body(x[l], t[l], has_aux ? aux[l] : R(1.0), p, &v, &g, &h);
+    body(x[m], t[m], has_aux ? aux[m] : R(1.0), p, &v2, &g2, &h2);
+    value[l] = v;
+    value[m] = v2;
+    if (orders > 0) {
+      grad[l] = s * g;
+      grad[m] = s * g2;
+    }
+    if (orders > 1) {
+      hess[l] = s * h;
+      hess[m] = s * h2;
+    }
+  }
+}
+
+/* Called with a constant body, formula and has_aux: inlined into one loop per set of results. The elements left over are
+ * filled up to a pair and given to `self`, the function that this is the body of: less code than a loop of their own. */
+INLINE void pointwise_loops(fl_pointwise *self, pointwise_body *body, int formula, int has_aux, fl_size n, const real *x,
+                            const real *t, const real *aux, const double *parameter, double scale, real *value,
+                            real *grad, real *hess) {
+  real p[FL_PARAMETERS + 2], s = (real)scale;
+  const fl_size paired = n / PAIR * PAIR, left = n - paired;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
   p[FL_PARAMETERS] = R(1.0);
   p[FL_PARAMETERS + 1] = (real)formula;
   if (hess) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) {
-      body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
-      grad[i] = s * g;
-      hess[i] = s * h;
-    }
+    for (fl_size i = 0; i < paired; i += PAIR)
+      pointwise_pair(body, 2, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, grad + i, hess + i);
   } else if (grad) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) {
-      body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
-      grad[i] = s * g;
-    }
+    for (fl_size i = 0; i < paired; i += PAIR)
+      pointwise_pair(body, 1, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, grad + i, NULL);
   } else {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) body(x[i], t[i], has_aux ? aux[i] : R(1.0), p, &value[i], &g, &h);
+    for (fl_size i = 0; i < paired; i += PAIR)
+      pointwise_pair(body, 0, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, NULL, NULL);
   }
+  if (!left) return;
+  real part[6][PAIR] = {{R(0.0)}};
+  const size_t bytes = (size_t)left * sizeof(real);
+  memcpy(part[0], x + paired, bytes);
+  memcpy(part[1], t + paired, bytes);
+  if (has_aux) memcpy(part[2], aux + paired, bytes);
+  self(PAIR, part[0], part[1], has_aux ? part[2] : NULL, parameter, scale, part[3], grad ? part[4] : NULL,
+       hess ? part[5] : NULL);
+  memcpy(value + paired, part[3], bytes);
+  if (grad) memcpy(grad + paired, part[4], bytes);
+  if (hess) memcpy(hess + paired, part[5], bytes);
 }
+
+/* A block function of a body without parameters and of one formula. */
+#define BLOCK_OF(name, body)                                                                                           \
+  static void name(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s, void *v, void *g, \
+                   void *h) {                                                                                          \
+    (void)aux;                                                                                                         \
+    pointwise_loops(name, body, 0, 0, n, x, t, NULL, p, s, v, g, h);                                                   \
+  }
 
 /* v times w, and exactly 0 for a weight of 0 whatever v is. */
 INLINE real weighted(real w, real v) { return w == R(0.0) ? R(0.0) : w * v; }
@@ -107,9 +148,21 @@ INLINE int pointwise_sums(pointwise_body *body, int formula, int has_weight, fl_
 
 typedef real unary_body(real x);
 
-INLINE void unary_loop(unary_body *body, fl_size n, const real *x, real *y) {
-  VECTOR_LOOP
-  for (fl_size i = 0; i < n; i++) y[i] = body(x[i]);
+INLINE void unary_loop(fl_unary *self, unary_body *body, fl_size n, const real *x, real *y) {
+  const fl_size paired = n / PAIR * PAIR, left = n - paired;
+  for (fl_size i = 0; i < paired; i += PAIR) {
+    VECTOR_LOOP
+    for (int l = 0; l < HALF_PAIR; l++) {
+      real a = body(x[i + l]), b = body(x[i + l + HALF_PAIR]);
+      y[i + l] = a;
+      y[i + l + HALF_PAIR] = b;
+    }
+  }
+  if (!left) return;
+  real part[PAIR] = {R(0.0)};
+  memcpy(part, x + paired, (size_t)left * sizeof(real));
+  self(PAIR, part, part);
+  memcpy(y + paired, part, (size_t)left * sizeof(real));
 }
 
 /* Elements of another type, stride or alignment. The contiguous case is a loop of its own because

@@ -11,7 +11,9 @@ INLINE void categorical_body(real x, real t, real aux, const real *p, real *valu
   *hess = t == R(0.0) ? nothing : ratio / x;
 }
 
+BLOCK_OF(categorical_block, categorical_body)
+
 static UNUSED void categorical_cross_entropy_rows(const row_block *b, row_work *work, void *xent_scratch) {
   (void)xent_scratch;
-  separable_rows(categorical_body, b, work->part[0]);
+  separable_rows(categorical_block, b, work->part[0]);
 }

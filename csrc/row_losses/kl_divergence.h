@@ -36,9 +36,12 @@ INLINE void entropy_body(real x, real t, real aux, const real *p, real *value, r
   *grad = *hess = R(0.0);
 }
 
+BLOCK_OF(divergence_block, divergence_body)
+BLOCK_OF(entropy_block, entropy_body)
+
 static UNUSED void kl_divergence_rows(const row_block *b, row_work *work, void *xent_scratch) {
   if (b->parameter[0] == 0.0) {
-    separable_rows(divergence_body, b, work->part[0]);
+    separable_rows(divergence_block, b, work->part[0]);
     return;
   }
   const fl_xent options = {.classes = b->classes, .temperature = 1.0};
@@ -53,7 +56,7 @@ static UNUSED void kl_divergence_rows(const row_block *b, row_work *work, void *
     part.rows = b->rows - i < 64 ? b->rows - i : 64;
     part.x = part.p = b->p + i * b->p_step;
     part.scale = b->scale + i;
-    separable_rows(entropy_body, &part, work->part[0]);
+    separable_rows(entropy_block, &part, work->part[0]);
     for (fl_size r = 0; r < part.rows; r++) b->value[i + r] += entropy[r];
   }
 }

@@ -22,9 +22,9 @@ INLINE double terms_sum(fl_size n, const real *term, double *lo) {
   return hi;
 }
 
-/* Called with a constant body. Rows that lie one behind the other with one scale are worked on together: a loop over
+/* `block` is the body's (BLOCK_OF). Rows that lie one behind the other with one scale are worked on together: a loop over
  * ten classes is half overhead. */
-INLINE void separable_rows(pointwise_body *body, const row_block *b, real *term) {
+static void separable_rows(fl_pointwise *block, const row_block *b, real *term) {
   const fl_size n = b->classes;
   int together = b->x_step == n && b->p_step == n && (!b->g || b->g_step == n) && (!b->h || b->h_step == n);
   for (fl_size i = 1; together && i < b->rows; i++) together = b->scale[i] == b->scale[0];
@@ -37,7 +37,7 @@ INLINE void separable_rows(pointwise_body *body, const row_block *b, real *term)
     double hi = 0.0, lo = 0.0, part, part_lo;
     for (fl_size c = 0; c < all; c += ROW_CHUNK) {
       fl_size length = chunk_length(all, c);
-      pointwise_loops(body, 0, 0, length, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
+      block(length, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
       if (rows > 1) continue; /* one chunk of several rows */
       part = terms_sum(length, term, &part_lo);
       pair_add(&hi, &lo, part, part_lo);
