@@ -43,7 +43,8 @@ ARCHITECTURE = {
     "x86": "#if !defined(__x86_64__) && !defined(_M_X64)\n#error\n#endif\n",
     "arm": "#if !defined(__aarch64__) && !defined(_M_ARM64)\n#error\n#endif\n",
 }
-COMMON_SOURCES = ["csrc/dispatch.c", "csrc/labels.c", "csrc/operand.c", "csrc/threads.c"]
+COMMON_SOURCES = ["csrc/c_api.c", "csrc/dispatch.c", "csrc/labels.c", "csrc/operand.c", "csrc/threads.c"]
+INCLUDE_DIRS = ["csrc", "fastloss/include"]
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
@@ -102,7 +103,7 @@ class BuildKernels(build_ext):
         def compile_one(job):
             source, flags = job
             return self.compiler.compile(
-                [source], output_dir=self.build_temp, macros=macros, include_dirs=["csrc"], extra_postargs=flags
+                [source], output_dir=self.build_temp, macros=macros, include_dirs=INCLUDE_DIRS, extra_postargs=flags
             )
 
         with ThreadPoolExecutor(self.parallel or os.cpu_count() or 1) as pool:

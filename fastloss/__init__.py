@@ -26,6 +26,7 @@ from fastloss.binary import (
     soft_margin_loss,
     squared_hinge_loss,
 )
+from fastloss.kernels import get_include
 from fastloss.metric import (
     center_loss,
     contrastive_loss,
@@ -78,6 +79,7 @@ __all__ = [
     "gamma_nll_loss",
     "ge2e_loss",
     "get_backend",
+    "get_include",
     "get_num_threads",
     "half_mse_loss",
     "hinge_loss",

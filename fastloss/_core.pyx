@@ -17,6 +17,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -39,3 +40,4 @@ include "_softmax.pxi"
 include "_pairs.pxi"
 include "_privacy.pxi"
 include "_integers.pxi"
+include "_c_api.pxi"

@@ -185,6 +185,7 @@ cdef class PointwiseKernel:
         self.target_domain = target_domain if callable(target_domain) else DOMAINS[target_domain]
         self.has_aux = has_aux
         self.work = work
+        c_api_defaults(self.index, parameters, self.numbers)
 
     cdef object prepare(self, Job *job, bint is_double, tuple parameters, double scale):
         """Fills a job; the result owns its parameters where they are many, and must live as long."""
