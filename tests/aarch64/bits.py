@@ -1,4 +1,4 @@
-"""The same bits on another machine: results of all kernels and what they were computed from, written here, compared there.
+"""The same bits on another machine: inputs and results of all kernels, written here and compared there.
 
     FASTLOSS_ISA=avx2 python bits.py write FILE       (on x86-64)
     python bits.py compare FILE                       (on AArch64, or under an emulator of it)
