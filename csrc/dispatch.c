@@ -98,8 +98,8 @@ static int x86_supports(int isa) {
   if (r[0] < 7) return 0;
   cpuid(1, r);
   features1 = r[2];
-  /* FMA (bit 12), OSXSAVE (27), AVX (28) */
-  if (!ALL(features1, 1u << 12 | 1u << 27 | 1u << 28)) return 0;
+  /* FMA (bit 12), OSXSAVE (27), AVX (28), F16C (29) */
+  if (!ALL(features1, 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29)) return 0;
   saved = xgetbv();
   if (!ALL(saved, 0x6u)) return 0; /* XMM and YMM state */
   cpuid(7, r);

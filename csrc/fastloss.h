@@ -50,8 +50,8 @@ enum {
 /* Most scalar parameters that a pointwise loss takes. */
 #define FL_PARAMETERS 4
 
-/* Element types that load_block() reads. */
-enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64, FL_BOOL };
+/* Element types that load_block() reads. store_block() writes the real type and, from float, the last two. */
+enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_U64, FL_BOOL, FL_F16, FL_BF16 };
 
 /* Domains that check_block() knows: what a target (or prediction) may be, NaN apart. */
 enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
@@ -72,9 +72,10 @@ typedef struct fl_kernels {
   fl_pointwise_sum *pointwise_sum[FL_POINTWISE_COUNT];
   fl_unary *unary[FL_UNARY_COUNT];
 
-  /* n elements of `type`, `stride` bytes apart and of any alignment, converted to real; and back. */
+  /* n elements of `type`, `stride` bytes apart and of any alignment, converted to real; and back, rounded once to
+   * nearest even. */
   void (*load)(int type, fl_size n, const char *source, fl_size stride, void *destination);
-  void (*store)(fl_size n, const void *source, char *destination, fl_size stride);
+  void (*store)(int type, fl_size n, const void *source, char *destination, fl_size stride);
   /* *hi + *lo = the sum of the block; sum_values is a little less exact and faster. */
   void (*sum)(fl_size n, const void *value, double *hi, double *lo);
   void (*sum_values)(fl_size n, void *value, double *hi, double *lo);

@@ -1,7 +1,7 @@
 /* An n-dimensional array as a pointwise kernel meets it (see operand.h). */
 #include "operand.h"
 
-static const int size_of[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1};
+static const int size_of[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1, 2, 2};
 
 void fl_operand_finish(fl_operand *o, int bits) {
   int size = size_of[o->type], n = 0;
@@ -31,6 +31,7 @@ void fl_operand_walk(const fl_operand *o, const fl_kernels *kernels, fl_size sta
   fl_size index[FL_MAX_DIMS], rest = start;
   char *at = o->data;
   int last = o->ndim - 1;
+  if (n == 0) return; /* an axis may have no elements */
   for (int k = last; k >= 0; k--) {
     index[k] = rest % o->shape[k];
     rest /= o->shape[k];
@@ -40,7 +41,7 @@ void fl_operand_walk(const fl_operand *o, const fl_kernels *kernels, fl_size sta
     fl_size run = o->shape[last] - index[last];
     if (run > n) run = n;
     if (store)
-      kernels->store(run, block, at, o->stride[last]);
+      kernels->store(o->type, run, block, at, o->stride[last]);
     else
       kernels->load(o->type, run, at, o->stride[last], block);
     block += run * size;

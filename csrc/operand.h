@@ -31,8 +31,17 @@ static inline const void *fl_operand_read(const fl_operand *o, const fl_kernels 
                                           void *scratch) {
   if (!o->data) return NULL;
   if (o->direct) return o->data + start * (kernels->bits / 8);
-  fl_operand_walk(o, kernels, start, n, scratch, 0);
+  if (o->ndim == 1) /* the common array of a half type: no divisions by its shape */
+    kernels->load(o->type, n, o->data + start * o->stride[0], o->stride[0], scratch);
+  else
+    fl_operand_walk(o, kernels, start, n, scratch, 0);
   return scratch;
+}
+
+/* Those elements in `block`. */
+static inline void fl_operand_copy(const fl_operand *o, const fl_kernels *kernels, fl_size start, fl_size n,
+                                   void *block) {
+  fl_operand_walk(o, kernels, start, n, (char *)block, 0);
 }
 
 /* Where it should write them, and what takes them home afterwards. */

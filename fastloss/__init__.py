@@ -10,6 +10,7 @@ arrays are positional, everything else is a keyword.
 from fastloss import privacy, reference
 from fastloss._backend import MismatchError
 from fastloss._config import show_config
+from fastloss._half import BFLOAT16 as bfloat16_bits
 from fastloss._settings import backend, get_backend, set_backend
 from fastloss._threads import get_num_threads, num_threads, set_num_threads
 from fastloss._version import __version__
@@ -66,6 +67,7 @@ __all__ = [
     "arcface_loss",
     "backend",
     "balanced_cross_entropy",
+    "bfloat16_bits",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "categorical_cross_entropy",

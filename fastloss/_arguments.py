@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastloss._half import computing_type, half_name, widened
+
 Array = npt.NDArray[Any]
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -26,8 +28,8 @@ def element(array: Array, flat: int) -> str:
     return "[" + ", ".join(str(int(i)) for i in np.unravel_index(flat, array.shape)) + "]"
 
 
-def as_array(value: object, name: str) -> Array:
-    """A numeric array in native byte order and as it lies in memory, or TypeError."""
+def as_operand(value: object, name: str) -> Array:
+    """A numeric array in native byte order and as it lies in memory, or TypeError; of a half type too."""
     if type(value) is np.ndarray and value.dtype.char in "fd" and value.dtype.isnative:
         return value  # without the look at names below, which costs 60 us while its code is in no cache
     if isinstance(value, np.ma.MaskedArray):
@@ -38,29 +40,27 @@ def as_array(value: object, name: str) -> Array:
         # A tensor on another device or one that requires grad refuses here, in its own words.
         raise TypeError(f"{name} of type {type(value).__name__} cannot be read as an array: {error}") from error
     dtype = array.dtype
-    if dtype.name == "bfloat16":
-        return array.astype(np.float32)
+    if half_name(dtype):
+        return array
     if dtype.kind not in "fiub" or dtype.itemsize > 8:
         raise TypeError(f"{name} has dtype {dtype}; expected a real array: float32, float64, float16, bfloat16, "
                         "an integer type or bool")  # fmt: skip
-    if dtype == np.float16:
-        return array.astype(np.float32)
     if not dtype.isnative:
         return array.astype(dtype.newbyteorder("="))
     return array
 
 
+def as_array(value: object, name: str) -> Array:
+    """The same with float16 and bfloat16 in float32, for what NumPy is to compute with."""
+    return widened(as_operand(value, name))
+
+
 def as_prediction(value: object, name: str) -> tuple[Array, np.dtype[Any]]:
-    """The prediction as float32 or float64, and the type that results have."""
-    if type(value) is np.ndarray and (value.dtype == np.float32 or value.dtype == np.float64) and value.dtype.isnative:
-        return value, value.dtype
-    given = getattr(value, "dtype", None)
-    array = as_array(value, name)
-    if array.dtype.kind != "f":
-        return array.astype(np.float64), np.dtype(np.float64)
-    if isinstance(given, np.dtype) and (given == np.float16 or given.name == "bfloat16"):
-        return array, given.newbyteorder("=")
-    return array, array.dtype
+    """The prediction in its real type, which results have too, and the type that it is computed in."""
+    array = as_operand(value, name)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    return array, computing_type(array.dtype)
 
 
 def same_shape(target: Array, target_name: str, prediction: Array, prediction_name: str) -> None:
@@ -188,8 +188,8 @@ def check_axis(axis: object, ndim: int, name: str = "axis") -> int:
 
 
 def real_values(value: object, name: str, what: str, shape: tuple[int, ...]) -> Array:
-    """An array that broadcasts to ``shape`` with the same number of dimensions, as a view of that shape."""
-    array = as_array(value, name)
+    """An array that broadcasts to ``shape`` with the same number of dimensions; of a half type too."""
+    array = as_operand(value, name)
     fits = array.ndim == len(shape) and all(m in (n, 1) for m, n in zip(array.shape, shape, strict=True))
     if array.ndim != 0 and not fits:
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {what} of shape {shape} "
@@ -199,6 +199,7 @@ def real_values(value: object, name: str, what: str, shape: tuple[int, ...]) -> 
 
 def bad_weight(weight: Array, name: str, real: np.dtype[Any]) -> ValueError:
     """The error for the first weight that is negative, NaN, infinite, or infinite once rounded to ``real``."""
+    weight = widened(weight)
     with np.errstate(over="ignore"):
         rounded = np.asarray(weight).astype(real)
     flat = int(np.argmax(~(np.isfinite(rounded) & (rounded >= 0))))
@@ -267,12 +268,12 @@ def named_arrays(**values: object) -> list[tuple[str, Array]]:
 
 
 def upstream(grad_output: object, reduction: str, shape: tuple[int, ...]) -> tuple[float, Array | None]:
-    """``grad_output`` as a scalar factor or, with "none", an array of the unreduced shape."""
+    """``grad_output`` as a scalar factor or, with "none", an array of the unreduced shape; of a half type too."""
     if grad_output is None:
         return 1.0, None
-    array = as_array(grad_output, "grad_output")
+    array = as_operand(grad_output, "grad_output")
     if array.ndim == 0:
-        return float(array), None
+        return float(widened(array)), None
     if reduction != "none":
         raise ValueError(f"grad_output has shape {array.shape}; expected a scalar with reduction={reduction!r}")
     if array.shape != shape:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastloss._arguments import Array
+from fastloss._half import Array, assign, half_name, widened
 from fastloss._settings import get_backend
 
 # How many units in the last place of its largest term a native result may be off: 4 by the numeric
@@ -41,7 +41,7 @@ def reference_result(
     def rounded(value: Any) -> Any:
         if isinstance(value, float):
             return float(real.type(value))
-        array = np.asarray(value)
+        array = widened(np.asarray(value))
         return array.astype(real) if array.dtype.kind == "f" else value  # None is of kind "O"
 
     twin = getattr(reference, loss._name)
@@ -55,7 +55,7 @@ def reference_result(
         sample_weight=None if sample_weight is None else rounded(sample_weight),
         reduction=reduction,
         denominator=denominator,
-        grad_output=grad_output,
+        grad_output=None if grad_output is None else widened(np.asarray(grad_output)),
         want=("value", "grad", "hess")[want],
         dtype=np.longdouble if checking else np.float64,
     )
@@ -65,6 +65,7 @@ def reference_activation(name: str, x: Array, axis: int | None = None) -> tuple[
     """The twin's activation of an array, and the scale of each result."""
     from fastloss import reference
 
+    x = widened(x)
     precise = x.astype(np.longdouble) if get_backend() == "check" else x
     keywords = {} if axis is None else {"axis": axis}
     result = getattr(reference, name)(precise, **keywords)
@@ -78,10 +79,9 @@ def reference_activation(name: str, x: Array, axis: int | None = None) -> tuple[
 def finish(twin: Any, want: int, reduction: str, results: list[Array | None]) -> Any:
     """The twin's results as the public call returns them: rounded into the given or new outputs."""
     values = (twin.value, twin.grad, twin.hess)
-    with np.errstate(over="ignore"):
-        for array, value in zip(results, values, strict=True):
-            if array is not None:
-                array[...] = value
+    for array, value in zip(results, values, strict=True):
+        if array is not None:
+            assign(array, value)
     final = (results[0] if reduction == "none" else float(twin.value), *results[1:])
     return final[0] if want == 0 else final[: want + 1]
 
@@ -105,10 +105,9 @@ def _parts(gradient: Any) -> tuple[Any, ...]:
 def finish_several(twin: Any, want: int, reduction: str, results: list[Array | None]) -> tuple[Any, list[Any]]:
     """The twin's value and gradients (none where not wanted) of a loss of several arrays, rounded into the outputs."""
     values = [twin.value, *(_parts(twin.grad) if want else ())]
-    with np.errstate(over="ignore"):
-        for array, value in zip(results, values, strict=False):  # what has no array is a number
-            if array is not None:
-                array[...] = value
+    for array, value in zip(results, values, strict=False):  # what has no array is a number
+        if array is not None:
+            assign(array, value)
     scalars = [float(v) for v in values[len(results) :]]
     return (results[0] if reduction == "none" else float(twin.value)), [*results[1:], *scalars]
 
@@ -132,7 +131,7 @@ def check_close(
     worst, index, bound = worst_excess(native, expected, scale, real)
     if worst <= 1.0:
         return
-    got = np.asarray(native)[index]
+    got = widened(np.asarray(native))[index]
     want = np.asarray(expected)[index]
     where = f" at index {tuple(int(i) for i in index)}" if index else ""
     raise MismatchError(
@@ -143,14 +142,14 @@ def check_close(
 
 def worst_excess(native: Any, expected: Any, scale: Any, real: np.dtype[Any]) -> tuple[float, tuple[Any, ...], float]:
     """How many bounds the worst element is off (<= 1 is good; inf where one is not finite alone), where, its bound."""
-    got = np.asarray(native, np.longdouble)
+    half = half_name(native.dtype) if isinstance(native, np.ndarray) else None
+    got = np.asarray(widened(np.asarray(native)), np.longdouble)
     want = np.asarray(expected, np.longdouble)
-    result_type = np.asarray(native).dtype if isinstance(native, np.ndarray) else real
-    if result_type.name in ("float16", "bfloat16"):
+    if half:
         # rounded once more, to the half type
-        eps = 2.0**-11 if result_type.name == "float16" else 2.0**-8
-        tiny = 2.0**-24 if result_type.name == "float16" else 2.0**-133
-        largest = 65504.0 if result_type.name == "float16" else 3.3895313892515355e38
+        eps = 2.0**-11 if half == "float16" else 2.0**-8
+        tiny = 2.0**-24 if half == "float16" else 2.0**-133
+        largest = 65504.0 if half == "float16" else 3.3895313892515355e38
     else:
         info = np.finfo(real)
         eps, tiny, largest = (

@@ -22,11 +22,13 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strstr
 
 import os
 
 import numpy as np
+
+from fastloss._half import BFLOAT16
 
 include "_kernels.pxi"
 include "_threads.pxi"

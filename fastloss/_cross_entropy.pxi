@@ -13,7 +13,7 @@ cdef struct Xent:
     const double *upstream
     double *unreduced
     double scale
-    Py_ssize_t gather_bytes, row_bytes, scratch_bytes
+    Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
 
 
 # Classes from which a few rows are shared out row by row: two regions of threads a row must not show.
@@ -25,6 +25,7 @@ cdef bint can_share_rows(const Xent *x) noexcept nogil:
     """Whether the kernels take the rows in parts, each row being a piece of its own."""
     return (x.labels.data != NULL and x.rows.classes >= SHARED_CLASSES and x.options.label_smoothing == 0
             and x.options.logit_softcap == 0 and x.options.z_loss == 0 and x.hess.data == NULL
+            and not is_half(x.logits.type)
             and x.logits.stride[1] == x.itemsize and (x.grad.data == NULL or x.grad.stride[1] == x.itemsize))
 
 
@@ -91,7 +92,8 @@ cdef int run_xent(Xent *x, double *total) except -1:
     cdef double *slots
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
-    x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes
+    x.half_bytes = half_bytes(&x.logits, &x.rows)
+    x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # About half a nanosecond an element, and a logarithm or two for every row.
     threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 or shared else 1
     shared = shared and threads > 1 and pieces < 4 * threads
@@ -120,32 +122,33 @@ cdef int run_xent(Xent *x, double *total) except -1:
     return 0
 
 
-def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, const real[::1] class_weight, ignore_index,
-                  const double[::1] sample_weight, const double[::1] upstream, double scale,
-                  real[:, :, :] grad, real[:, :, :] hess, double[::1] unreduced):
+def cross_entropy(logits, target, bint soft, dict options, class_weight, ignore_index,
+                  const double[::1] sample_weight, const double[::1] upstream, double scale, grad, hess,
+                  double[::1] unreduced):
     """Sum of the weighted row losses; arguments are checked, labels too.
 
-    logits, grad, hess: (outer, C, inner); target: labels (outer, inner), or probabilities (outer, C, inner) where
-    `soft`; weights, upstream, unreduced: one number for every row, or None; grad and hess are None where not wanted."""
+    logits, grad, hess: (outer, C, inner), of one real type or a half type; target: labels (outer, inner), or
+    probabilities (outer, C, inner) where `soft`; weights, upstream, unreduced: one number for every row, or None; grad and hess are None where not wanted."""
     cdef Xent x
     cdef Py_buffer b
+    cdef Buffers buffers = Buffers()
+    cdef fl_operand by_class
     cdef double total = 0.0
-    x.itemsize = sizeof(real)
     x.rows = rows_of(logits.shape[0], logits.shape[1], logits.shape[2])
-    x.kernels = table_of(real is double)
+    x.kernels = table_of(logits.dtype.itemsize == 8)
+    x.itemsize = x.kernels.bits // 8
     x.options.classes = x.rows.classes
     x.options.label_smoothing = options["label_smoothing"]
     x.options.temperature = options["temperature"]
     x.options.logit_softcap = options["logit_softcap"]
     x.options.z_loss = options["z_loss"]
-    x.logits = array3(logits)
-    x.grad = array3[real](grad)
-    x.hess = array3[real](hess)
-    x.options.class_weight = NULL
+    x.logits = array3(buffers, logits, False)
+    x.grad = array3(buffers, grad, True)
+    x.hess = array3(buffers, hess, True)
+    buffers.describe(class_weight, &by_class, x.kernels.bits, False)
+    x.options.class_weight = by_class.data
     x.sample_weight = x.upstream = NULL
     x.unreduced = NULL
-    if class_weight is not None:
-        x.options.class_weight = &class_weight[0]
     if sample_weight is not None:
         x.sample_weight = &sample_weight[0]
     if upstream is not None:
@@ -154,15 +157,15 @@ def cross_entropy(const real[:, :, :] logits, target, bint soft, dict options, c
         x.unreduced = &unreduced[0]
     x.scale = scale
     x.gather_bytes = 0
-    PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
+    PyObject_GetBuffer(readable(target), &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
         x.soft = &b
         x.labels.data = NULL
         if not soft:
             describe_labels(&x.labels, &b, ignore_index)
-        elif not usable_rows(&b, sizeof(real), FL_F64 if real is double else FL_F32):
+        elif not usable_rows(&b, x.itemsize, FL_F64 if x.itemsize == 8 else FL_F32):
             # Probabilities of another type (or alignment) are converted a tile at a time.
-            x.gather_bytes = (x.rows.tile * x.rows.classes * sizeof(real) + 63) // 64 * 64
+            x.gather_bytes = (x.rows.tile * x.rows.classes * x.itemsize + 63) // 64 * 64
         run_xent(&x, &total)
     finally:
         PyBuffer_Release(&b)
@@ -260,6 +263,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     job.grad = rows3(g, classes, job.itemsize)
     if want == 0:
         job.grad.data = NULL
+    job.hess = job.grad
     job.hess.data = NULL
     job.sample_weight = job.upstream = NULL
     job.unreduced = NULL
@@ -274,6 +278,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
 cdef inline Array3 rows3(const Py_buffer *b, Py_ssize_t classes, Py_ssize_t itemsize) noexcept nogil:
     cdef Array3 a
     a.data = <char *>b.buf
+    a.type = FL_F64 if itemsize == 8 else FL_F32
     a.stride[0] = classes * itemsize
     a.stride[1] = itemsize
     a.stride[2] = itemsize
@@ -327,7 +332,9 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     cdef double *factor = <double *>(scratch + x.row_bytes)
     cdef double *value = <double *>(scratch + 2 * x.row_bytes)
     cdef unsigned char *skip = <unsigned char *>(scratch + 3 * x.row_bytes)
-    cdef char *gathered = scratch + 4 * x.row_bytes
+    cdef char *converted = scratch + 4 * x.row_bytes
+    cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    cdef Tile tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
     cdef bint hard = x.labels.data != NULL
     # A class weight of 0 silences the row unless smoothing spreads the label over other classes.
     cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
@@ -357,10 +364,9 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
             if skip[i] or (silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0):
                 skip[i] = 1
                 label[i] = -1
-    x.kernels.rows.cross_entropy(&x.options, n, at_rows(&x.logits, r, group, first, x.itemsize),
-                                 label if hard else <int64_t *>NULL, probability, skip, factor, value,
-                                 at_rows(&x.grad, r, group, first, x.itemsize),
-                                 at_rows(&x.hess, r, group, first, x.itemsize), gathered + x.gather_bytes)
+    x.kernels.rows.cross_entropy(&x.options, n, tile.x, label if hard else <int64_t *>NULL, probability, skip, factor,
+                                 value, tile.grad, tile.hess, gathered + x.gather_bytes)
+    close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
     if x.sample_weight != NULL:
         for i in range(n):
             weight = x.sample_weight[row + i]

@@ -1,13 +1,13 @@
 # Elementwise functions of one array of any layout. Included in _core.pyx.
 
 def elementwise(int index, x, y):
-    """y = f(x) for any layouts of one real type and shape; y may be x's own buffer."""
+    """y = f(x) for any layouts of one real or half type and shape; y may be x's own buffer."""
     cdef fl_operand read, written
     cdef Buffers buffers = Buffers()
     cdef bint is_double = x.dtype.itemsize == 8
     cdef const fl_kernels *kernels = table_of(is_double)
     cdef Py_ssize_t size = x.size
-    cdef Py_ssize_t block, blocks = (size + FL_BLOCK - 1) // FL_BLOCK
+    cdef Py_ssize_t block, blocks = (size + HALF_BLOCK - 1) // HALF_BLOCK
     cdef int threads
     if size == 0:
         return
@@ -26,10 +26,10 @@ def elementwise(int index, x, y):
 
 cdef void unary_block(const fl_kernels *kernels, int index, const fl_operand *read, const fl_operand *written,
                       Py_ssize_t block, Py_ssize_t size) noexcept nogil:
-    cdef double gathered[FL_BLOCK]
-    cdef double result[FL_BLOCK]
-    cdef Py_ssize_t start = block * FL_BLOCK
-    cdef Py_ssize_t n = min(size - start, <Py_ssize_t>FL_BLOCK)
+    cdef double gathered[HALF_BLOCK]
+    cdef double result[HALF_BLOCK]
+    cdef Py_ssize_t start = block * HALF_BLOCK
+    cdef Py_ssize_t n = min(size - start, <Py_ssize_t>HALF_BLOCK)
     cdef void *to = fl_operand_target(written, kernels, start, result)
     kernels.unary[index](n, fl_operand_read(read, kernels, start, n, gathered), to)
     fl_operand_write(written, kernels, start, n, to)

@@ -69,7 +69,7 @@ cdef extern from "fastloss.h" nogil:
         fl_pointwise_sum **pointwise_sum
         fl_unary **unary
         void (*load)(int, fl_size, const char *, fl_size, void *) noexcept nogil
-        void (*store)(fl_size, const void *, char *, fl_size) noexcept nogil
+        void (*store)(int, fl_size, const void *, char *, fl_size) noexcept nogil
         void (*sum)(fl_size, const void *, double *, double *) noexcept nogil
         void (*sum_values)(fl_size, void *, double *, double *) noexcept nogil
         int (*check)(int, fl_size, const void *) noexcept nogil
@@ -98,6 +98,8 @@ cdef extern from "fastloss.h" nogil:
         FL_U32
         FL_U64
         FL_BOOL
+        FL_F16
+        FL_BF16
         FL_ANY
         FL_UNIT_INTERVAL
         FL_SIGN
@@ -126,6 +128,7 @@ cdef extern from "operand.h" nogil:
         fl_size *stride
     void fl_operand_finish(fl_operand *, int)
     const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
+    void fl_operand_copy(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
     void *fl_operand_target(const fl_operand *, const fl_kernels *, fl_size, void *)
     void fl_operand_write(const fl_operand *, const fl_kernels *, fl_size, fl_size, const void *)
 

@@ -6,6 +6,13 @@ cdef enum:
 
 cdef object ndarray = np.ndarray
 cdef object empty_like = np.empty_like
+cdef object bfloat16_bits = BFLOAT16
+
+
+cdef object readable(object array):
+    """The array, its bfloat16 under a name that buffers know."""
+    dtype = array.dtype
+    return array.view(bfloat16_bits) if dtype.kind == "V" and dtype.names is None else array
 
 
 cdef class Buffers:
@@ -27,7 +34,7 @@ cdef class Buffers:
         if array is None:
             operand.data = NULL
             return 0
-        PyObject_GetBuffer(array, b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        PyObject_GetBuffer(readable(array), b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
         self.count += 1
         operand.type = type_of(b)
         if operand.type < 0:
@@ -49,6 +56,8 @@ cdef int type_of(const Py_buffer *b) noexcept nogil:
         return FL_U8
     while f[0] == c'=' or f[0] == c'@' or f[0] == c'^' or f[0] == c'<':
         f += 1
+    if f[0] == c'T':  # BFLOAT16: T{H:bfloat16:}, or with the prefix of unaligned memory
+        return FL_BF16 if b.itemsize == 2 and strstr(f, "H:bfloat16:}") != NULL else -1
     if f[0] == 0 or f[1] != 0:
         return -1
     c = f[0]
@@ -56,6 +65,8 @@ cdef int type_of(const Py_buffer *b) noexcept nogil:
         return FL_F32
     if c == c'd':
         return FL_F64
+    if c == c'e':
+        return FL_F16
     if c == c'?':
         return FL_BOOL
     if c == c'b' or c == c'h' or c == c'i' or c == c'l' or c == c'q':
@@ -63,6 +74,10 @@ cdef int type_of(const Py_buffer *b) noexcept nogil:
     if c == c'B' or c == c'H' or c == c'I' or c == c'L' or c == c'Q':
         return FL_U8 if b.itemsize == 1 else FL_U16 if b.itemsize == 2 else FL_U32 if b.itemsize == 4 else FL_U64
     return -1
+
+
+cdef inline bint is_half(int type) noexcept nogil:
+    return type == FL_F16 or type == FL_BF16
 
 
 cdef inline void add_pair(double *hi, double *lo, double more_hi, double more_lo) noexcept nogil:

@@ -10,21 +10,24 @@ cdef struct Pairs:
     fl_pair_rows *body
     int arrays
     Py_ssize_t rows, block  # rows of a block; the last may have fewer
-    Py_ssize_t itemsize
-    const char *x[FL_PAIR_ARRAYS]
-    char *grad[FL_PAIR_ARRAYS]  # NULL where it is not wanted
+    const fl_kernels *kernels
+    fl_operand x[FL_PAIR_ARRAYS]     # contiguous
+    fl_operand grad[FL_PAIR_ARRAYS]  # absent where it is not wanted
     const int64_t *centers      # numbers of the rows of the last array, which are then copied together; or NULL
     const double *label         # one number for every row each, or NULL
     const double *weight
     const double *upstream
     double *unreduced
     double scale
+    bint converts               # a part of the arrays is copied to scratch
 
 
 cdef void pairs_block(const Pairs *job, Py_ssize_t piece, char *scratch, double *slot) noexcept nogil:
     cdef Py_ssize_t first = piece * job.block
     cdef Py_ssize_t n = min(job.block, job.rows - first)
-    cdef Py_ssize_t row_bytes = job.options.columns * job.itemsize
+    cdef Py_ssize_t columns = job.options.columns
+    cdef Py_ssize_t i, start = first * columns
+    cdef Py_ssize_t step = job.block * columns * sizeof(double)
     cdef double *factor = <double *>scratch
     cdef double *value = factor + job.block
     cdef unsigned char *skip = <unsigned char *>(value + job.block)
@@ -33,15 +36,16 @@ cdef void pairs_block(const Pairs *job, Py_ssize_t piece, char *scratch, double 
     cdef const void *x[FL_PAIR_ARRAYS]
     cdef void *grad[FL_PAIR_ARRAYS]
     cdef double weight
-    cdef Py_ssize_t i
-    cdef int k
+    cdef int k, whole = job.arrays - (job.centers != NULL)
     for k in range(job.arrays):
-        x[k] = job.x[k] + first * row_bytes
-        grad[k] = NULL if job.grad[k] == NULL else job.grad[k] + first * row_bytes
+        grad[k] = fl_operand_target(&job.grad[k], job.kernels, start, gathered + (job.arrays + k) * step)
+    for k in range(whole):
+        x[k] = fl_operand_read(&job.x[k], job.kernels, start, n * columns, gathered + k * step)
     if job.centers != NULL:
+        x[whole] = gathered + whole * step
         for i in range(n):
-            memcpy(gathered + i * row_bytes, job.x[job.arrays - 1] + job.centers[first + i] * row_bytes, row_bytes)
-        x[job.arrays - 1] = gathered
+            fl_operand_copy(&job.x[whole], job.kernels, job.centers[first + i] * columns, columns,
+                            gathered + whole * step + i * columns * (job.kernels.bits // 8))
     for i in range(n):
         weight = 1.0 if job.weight == NULL else job.weight[first + i]
         skip[i] = weight == 0
@@ -49,6 +53,8 @@ cdef void pairs_block(const Pairs *job, Py_ssize_t piece, char *scratch, double 
     if label != NULL:
         label += first
     job.body(&job.options, n, x, label, skip, factor, value, grad)
+    for k in range(job.arrays):
+        fl_operand_write(&job.grad[k], job.kernels, start, n * columns, grad[k])
     if job.weight != NULL:
         for i in range(n):
             value[i] = 0.0 if skip[i] else value[i] * job.weight[first + i]
@@ -69,8 +75,8 @@ cdef int run_pairs(Pairs *job, double work, double *total) except -1:
     job.block = min(job.rows, max(<Py_ssize_t>1, PAIR_BLOCK // max(job.options.columns, <Py_ssize_t>1)))
     pieces = (job.rows + job.block - 1) // job.block
     step = 3 * job.block * sizeof(double)
-    if job.centers != NULL:
-        step += job.block * job.options.columns * job.itemsize
+    if job.converts:
+        step += 2 * job.arrays * job.block * job.options.columns * sizeof(double)
     step = (step + 63) // 64 * 64
     threads = threads_acquire(work * job.rows * (job.options.columns + 20)) if pieces > 1 else 1
     memory = <char *>malloc(threads * step + 64 + pieces * 2 * sizeof(double))
@@ -101,27 +107,25 @@ cdef const double *doubles_of(const double[::1] values) noexcept nogil:
 
 def pair_rows(int index, arrays, const int64_t[::1] centers, const double[::1] label, tuple parameters, double work,
               double scale, const double[::1] weight, const double[::1] upstream, double[::1] unreduced, gradients):
-    """Sum of the weighted losses of rows. `arrays` and `gradients` (None where not wanted): contiguous, of one real type,
-    two-dimensional; with `centers`, row i of the last array is its row centers[i]. `work`: nanoseconds an element."""
+    """Sum of the weighted losses of rows. `arrays` and `gradients` (None where not wanted): contiguous, of one real type
+    or of half types, two-dimensional; with `centers`, row i of the last array is its row centers[i]. `work`: nanoseconds an element."""
     cdef Pairs job
     cdef Buffers buffers = Buffers()
-    cdef fl_operand operand
     cdef double total = 0.0
     cdef int k
-    cdef bint is_double = arrays[0].dtype.itemsize == 8
-    job.itemsize = 8 if is_double else 4
-    job.body = table_of(is_double).pairs[index]
+    job.kernels = table_of(arrays[0].dtype.itemsize == 8)
+    job.body = job.kernels.pairs[index]
     job.arrays = len(arrays)
     job.rows = arrays[0].shape[0]
     job.options.columns = arrays[0].shape[1]
     for k in range(FL_PAIR_PARAMETERS):
         job.options.parameter[k] = parameters[k] if k < len(parameters) else 0.0
-    for k in range(job.arrays):
-        buffers.describe(arrays[k], &operand, 8 * job.itemsize, False)
-        job.x[k] = operand.data
-        buffers.describe(gradients[k] if gradients else None, &operand, 8 * job.itemsize, True)
-        job.grad[k] = operand.data
     job.centers = &centers[0] if centers is not None and centers.shape[0] else NULL
+    job.converts = job.centers != NULL
+    for k in range(job.arrays):
+        buffers.describe(arrays[k], &job.x[k], job.kernels.bits, False)
+        buffers.describe(gradients[k] if gradients else None, &job.grad[k], job.kernels.bits, True)
+        job.converts |= not job.x[k].direct or (job.grad[k].data != NULL and not job.grad[k].direct)
     job.label = doubles_of(label)
     job.weight = doubles_of(weight)
     job.upstream = doubles_of(upstream)
@@ -137,25 +141,47 @@ cdef enum:
     CENTER_COLUMNS = 64
 
 
-def center_gradients(const real[:, ::1] x, const real[:, ::1] centers, const int64_t[::1] label, double scale,
-                     const double[::1] weight, const double[::1] upstream, real[:, ::1] gradient):
-    """gradient[k] = the sum of factor (center k - x[i]) over the rows i of center k, in their order."""
-    cdef const fl_kernels *kernels = table_of(real is double)
-    cdef Py_ssize_t rows = x.shape[0], columns = x.shape[1], classes = centers.shape[0]
-    cdef Py_ssize_t cuts = (columns + CENTER_COLUMNS - 1) // CENTER_COLUMNS
+cdef struct Centers:
+    const fl_kernels *kernels
+    fl_operand x, centers, gradient  # contiguous rows
+    Py_ssize_t columns, cuts
+    const Py_ssize_t *end            # rows of center k end there
+    const Py_ssize_t *order
+    const double *factor
+    const double *weight
+
+
+def center_gradients(x, centers, const int64_t[::1] label, double scale, const double[::1] weight,
+                     const double[::1] upstream, gradient):
+    """gradient[k] = the sum of factor (center k - x[i]) over the rows i of center k, in their order.
+
+    Arrays are contiguous, of one real type or of half types."""
+    cdef Centers job
+    cdef Buffers buffers = Buffers()
+    cdef Py_ssize_t rows = x.shape[0], classes = centers.shape[0]
     cdef Py_ssize_t i, piece
     cdef int threads
     cdef Py_ssize_t *start
     cdef Py_ssize_t *order
     cdef double *factor
-    if classes == 0 or columns == 0:
+    job.kernels = table_of(x.dtype.itemsize == 8)
+    job.columns = x.shape[1]
+    job.cuts = (job.columns + CENTER_COLUMNS - 1) // CENTER_COLUMNS
+    if classes == 0 or job.columns == 0:
         return
+    buffers.describe(x, &job.x, job.kernels.bits, False)
+    buffers.describe(centers, &job.centers, job.kernels.bits, False)
+    buffers.describe(gradient, &job.gradient, job.kernels.bits, True)
     start = <Py_ssize_t *>malloc((classes + 1 + rows) * sizeof(Py_ssize_t) + rows * sizeof(double))
     if start == NULL:
         raise MemoryError("no memory for the rows of the centers")
     order = start + classes + 1
     factor = <double *>(order + rows)
-    threads = threads_acquire(0.4 * rows * columns) if classes * cuts > 1 else 1
+    job.end = start
+    job.order = order
+    job.factor = factor
+    job.weight = doubles_of(weight)
+    threads = threads_acquire(0.4 * rows * job.columns) if classes * job.cuts > 1 else 1
     with nogil:
         # A counting sort: rows by center, in their order.
         for i in range(classes + 1):
@@ -173,32 +199,38 @@ def center_gradients(const real[:, ::1] x, const real[:, ::1] centers, const int
             order[start[label[i]]] = i
             start[label[i]] += 1
         if threads > 1:
-            for piece in prange(classes * cuts, num_threads=threads, schedule="dynamic", chunksize=16):
-                center_piece[real](kernels, x, centers, start, order, factor, weight, piece, cuts, gradient)
+            for piece in prange(classes * job.cuts, num_threads=threads, schedule="dynamic", chunksize=16):
+                center_piece(&job, piece)
         else:
-            for piece in range(classes * cuts):
-                center_piece[real](kernels, x, centers, start, order, factor, weight, piece, cuts, gradient)
+            for piece in range(classes * job.cuts):
+                center_piece(&job, piece)
     free(start)
     threads_release(threads)
 
 
-cdef void center_piece(const fl_kernels *kernels, const real[:, ::1] x, const real[:, ::1] centers,
-                       const Py_ssize_t *end, const Py_ssize_t *order, const double *factor, const double[::1] weight,
-                       Py_ssize_t piece, Py_ssize_t cuts, real[:, ::1] gradient) noexcept nogil:
-    """Some columns of one center; the rows of center k end at end[k]."""
+cdef void center_piece(const Centers *job, Py_ssize_t piece) noexcept nogil:
+    """Some columns of one center."""
     cdef double hi[CENTER_COLUMNS]
     cdef double lo[CENTER_COLUMNS]
-    cdef Py_ssize_t k = piece // cuts
-    cdef Py_ssize_t first = piece % cuts * CENTER_COLUMNS
-    cdef Py_ssize_t n = min(<Py_ssize_t>CENTER_COLUMNS, x.shape[1] - first)
+    cdef double converted[CENTER_COLUMNS]
+    cdef double center_converted[CENTER_COLUMNS]
+    cdef const fl_kernels *kernels = job.kernels
+    cdef Py_ssize_t k = piece // job.cuts
+    cdef Py_ssize_t first = piece % job.cuts * CENTER_COLUMNS
+    cdef Py_ssize_t n = min(<Py_ssize_t>CENTER_COLUMNS, job.columns - first)
     cdef Py_ssize_t i, at
+    cdef const void *center = fl_operand_read(&job.centers, kernels, k * job.columns + first, n, center_converted)
+    cdef void *to
     for i in range(n):
         hi[i] = lo[i] = 0.0
-    for at in range(end[k - 1] if k else 0, end[k]):
-        i = order[at]
-        if weight is None or weight[i] != 0:
-            kernels.pair.center_add(n, &x[i, first], &centers[k, first], factor[i], hi, lo)
-    kernels.pair.center_finish(n, hi, lo, &gradient[k, first])
+    for at in range(job.end[k - 1] if k else 0, job.end[k]):
+        i = job.order[at]
+        if job.weight == NULL or job.weight[i] != 0:
+            kernels.pair.center_add(n, fl_operand_read(&job.x, kernels, i * job.columns + first, n, converted), center,
+                                    job.factor[i], hi, lo)
+    to = fl_operand_target(&job.gradient, kernels, k * job.columns + first, converted)
+    kernels.pair.center_finish(n, hi, lo, to)
+    fl_operand_write(&job.gradient, kernels, k * job.columns + first, n, to)
 
 
 # ---- Overlaps ----

@@ -11,6 +11,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _core
 from fastloss._arguments import Array
+from fastloss._half import half_name, widened
 from fastloss._several import Problem, Run, total_weight
 
 # The kernel of scores that are ranked: pointwise, the second score in the place of pos_weight.
@@ -61,9 +62,14 @@ def _same_rows(target: Array, shape: tuple[int, ...], name: str) -> None:
 
 
 def _contiguous(array: Array, real: np.dtype[Any], rows: int) -> Array:
-    """The embeddings as rows of the computing type: as they lie, or the one copy of them."""
+    """The embeddings as rows of the computing type or a half type: as they lie, or the one copy of them."""
     with np.errstate(over="ignore"):
-        return np.require(array, real, ["C", "A"]).reshape(rows, array.shape[-1])
+        kept = array.dtype if half_name(array.dtype) else real
+        return np.require(array, kept, ["C", "A"]).reshape(rows, array.shape[-1])
+
+
+def _contiguous_outputs(gradients: Sequence[Array]) -> list[Array]:
+    return [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, g.dtype) for g in gradients]
 
 
 def _flat(values: Array | None) -> Array | None:
@@ -84,7 +90,7 @@ def _rows(
     arrays = [_contiguous(a, real, rows) for a in embeddings]
 
     def run(call: Run) -> tuple[float]:
-        gradients = [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, real) for g in call.gradients]
+        gradients = _contiguous_outputs(call.gradients)
         total = _core.pair_rows(
             KERNELS[name], arrays, None, label, parameters, work or WORK[name], call.scale, _flat(call.weight),
             _flat(call.upstream), _flat(call.unreduced), [g.reshape(arrays[0].shape) for g in gradients],
@@ -103,7 +109,7 @@ def _take_home(computed: Sequence[Array], gradients: Sequence[Array]) -> None:
 
 def contrastive(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
     """contrastive_loss."""
-    x1, x2, target = arrays
+    x1, x2, target = arrays[0], arrays[1], widened(arrays[2])
     shape = _leading(x1, "x1", [(x2, "x2")])
     _same_rows(target, shape, "x1")
     bad = (target != 0) & (target != 1)
@@ -131,7 +137,7 @@ def rows_of_anchor(anchor: object, sample_weight: object) -> float:
 
 def cosine(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
     """cosine_embedding_loss."""
-    x1, x2, target = arrays
+    x1, x2, target = arrays[0], arrays[1], widened(arrays[2])
     shape = _leading(x1, "x1", [(x2, "x2")])
     _same_rows(target, shape, "x1")
     bad = (target != 1) & (target != -1)
@@ -162,7 +168,7 @@ def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
 
     def run(call: Run) -> tuple[float]:
         weight, upstream = _flat(call.weight), _flat(call.upstream)
-        gradients = [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, real) for g in call.gradients]
+        gradients = _contiguous_outputs(call.gradients)
         flat: list[Array | None] = []
         if gradients:
             # The centers first: the embeddings' gradient may be written over the embeddings.
@@ -194,7 +200,8 @@ def ranking(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, 
         bad, total = RANKING.run(real.itemsize == 8, numbers, 1.0, call.scale, operands, outputs, in_place)
         if bad:
             with np.errstate(over="ignore"):
-                raise bad_label(target, np.abs(target.astype(real)) != 1, "-1 or +1")
+                label = widened(target)
+                raise bad_label(label, np.abs(label.astype(real)) != 1, "-1 or +1")
         return (total,)
 
     return Problem(x1.shape, run, unreduced_type=None)

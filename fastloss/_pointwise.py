@@ -16,6 +16,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _backend, _core, _settings
 from fastloss._arguments import Array
+from fastloss._half import widened
 from fastloss._loss import make_loss
 
 # Bits of the status that the driver returns.
@@ -135,7 +136,7 @@ def evaluate(
 
 def denominator(loss: Any, target: object, sample_weight: object) -> float:
     """The sum of the weights over the unreduced shape."""
-    t = arguments.as_array(target, "target")
+    t = arguments.as_operand(target, "target")
     if sample_weight is None:
         return float(t.size)
     return _weights(sample_weight, t.shape, np.dtype(np.float64))[1]
@@ -183,7 +184,7 @@ _EXPECTED = {
 def _outside(array: Array, domain: str, real: np.dtype[Any]) -> Array:
     """Where an array leaves its domain, once rounded to the computing type. NaN passes all but "sign"."""
     with np.errstate(over="ignore"):
-        a = array.astype(real)
+        a = widened(array).astype(real)
     if domain == "unit interval":
         return np.asarray((a < 0) | (a > 1))
     if domain == "sign":
@@ -201,10 +202,10 @@ def _check_domains(
     for array, name, domain, hint in ((t, "target", t_domain, loss._target_hint), (x, "prediction", x_domain, "")):
         bad = _outside(array, domain, real)
         if name == "prediction" and weight is not None:
-            bad &= weight.astype(real) != 0
+            bad &= widened(weight).astype(real) != 0
         if bad.any():
             flat = int(np.argmax(bad))
-            value = array.reshape(-1)[flat]
+            value = widened(array.reshape(-1)[flat : flat + 1])[0]
             raise ValueError(f"{name}{arguments.element(array, flat)} = {value} is out of range; "
                              f"expected {_EXPECTED[domain]}{hint}")  # fmt: skip
 
@@ -224,10 +225,10 @@ def general(
     """Any combination of options, layouts and types; raises before anything is written."""
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
-    x, result_type = arguments.as_prediction(prediction, "prediction")
-    t = arguments.as_array(target, "target")
+    x, real = arguments.as_prediction(prediction, "prediction")
+    t = arguments.as_operand(target, "target")
     arguments.same_shape(t, "target", x, "prediction")
-    shape, real = x.shape, x.dtype
+    shape = x.shape
     aux_value, aux = 1.0, None
     if loss._array_parameter:
         aux_value, aux = _array_parameter(parameters[0], loss._array_parameter, shape)
@@ -246,7 +247,7 @@ def general(
                                     grad_output=grad_output)  # fmt: skip
     if aux is not None:
         inputs.append((loss._array_parameter, aux))
-    results = arguments.check_outputs(outputs, want, reduction, (shape, shape, shape), result_type, inputs)
+    results = arguments.check_outputs(outputs, want, reduction, (shape, shape, shape), x.dtype, inputs)
     in_place = any(r is not None and arguments.same_buffer(r, inputs[0][1]) for r in results)
 
     divisor = 1.0
@@ -262,21 +263,15 @@ def general(
         if backend == "reference":
             return _backend.finish(twin, want, reduction, results)
 
-    # Results of half-precision predictions are computed in float32 and rounded on the way out.
-    computed = [r if r is None or r.dtype == real else np.empty(shape, real) for r in results]
     value = 0.0
     if x.size:
         scale = factor / divisor if divisor else 0.0
         operands = [x, t, aux, weight, upstream]
-        status, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, computed, in_place)
+        status, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, results, in_place)
         if status:
             _check_domains(loss, numbers, x, t, weight, real)
             if in_place:  # bad predictions, all of weight 0: the check stopped before the pass
-                _, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, computed, False)
-    with np.errstate(over="ignore"):
-        for r, c in zip(results, computed, strict=True):
-            if r is not None and c is not r:
-                r[...] = c
+                _, value = loss._kernel.run(real.itemsize == 8, numbers, aux_value, scale, operands, results, False)
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = (results[0] if reduction == "none" else value, *results[1:])

@@ -18,7 +18,7 @@ cdef struct RowJob:
     const double *upstream
     double *unreduced
     double scale
-    Py_ssize_t gather_bytes, row_bytes, scratch_bytes
+    Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
 
 
 cdef inline double real_at(const void *reals, Py_ssize_t itemsize, int64_t k) noexcept nogil:
@@ -57,16 +57,18 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     cdef double *value = <double *>(scratch + 2 * x.row_bytes)
     cdef double *weight = <double *>(scratch + 3 * x.row_bytes)
     cdef unsigned char *skip = <unsigned char *>(scratch + 4 * x.row_bytes)
-    cdef char *gathered = scratch + 5 * x.row_bytes
+    cdef char *converted = scratch + 5 * x.row_bytes
+    cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    cdef Tile tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
     cdef fl_row_call call
     cdef double w
     call.classes = r.classes
     call.rows = n
     call.parameter = x.parameter
     call.parameters = x.parameters
-    call.x = at_rows(&x.x, r, group, first, x.itemsize)
-    call.grad = at_rows(&x.grad, r, group, first, x.itemsize)
-    call.hess = at_rows(&x.hess, r, group, first, x.itemsize)
+    call.x = tile.x
+    call.grad = tile.grad
+    call.hess = tile.hess
     call.target = NULL
     call.probability.data = NULL
     call.probability.row_stride = call.probability.class_stride = 0
@@ -99,6 +101,7 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
         scale[i] *= w
         skip[i] |= w == 0
     x.body(&call, gathered + x.gather_bytes)
+    close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
     for i in range(n):
         if skip[i]:
             continue
@@ -121,7 +124,8 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     cdef double *slots
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.row_loss_scratch(x.rows.classes, x.rows.tile) + 63) // 64 * 64
-    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes
+    x.half_bytes = half_bytes(&x.x, &x.rows)
+    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # A row costs as much as some thirty elements besides.
     threads = threads_acquire(work * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
@@ -145,34 +149,34 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     return 0
 
 
-def row_loss(int index, double work, const real[:, :, :] x, target, bint soft, const double[::1] parameters,
-             const real[::1] class_weight, const real[::1] class_factor, double factor, ignore_index,
-             const double[::1] sample_weight, const double[::1] upstream, double scale,
-             real[:, :, :] grad, real[:, :, :] hess, double[::1] unreduced):
+def row_loss(int index, double work, x, target, bint soft, const double[::1] parameters, class_weight, class_factor,
+             double factor, ignore_index, const double[::1] sample_weight, const double[::1] upstream, double scale,
+             grad, hess, double[::1] unreduced):
     """Sum of the weighted losses of row kernel `index`; arguments are checked, labels too.
 
-    x, grad, hess: (outer, C, inner); target: labels (outer, inner), or probabilities (outer, C, inner) where `soft`;
-    parameters: the kernel's numbers; class_weight, class_factor: one number per class, or None; sample_weight,
+    x, grad, hess: (outer, C, inner), of one real type or a half type; target: labels (outer, inner), or probabilities
+    (outer, C, inner) where `soft`; parameters: the kernel's numbers; class_weight, class_factor: one number per class, or None; sample_weight,
     upstream, unreduced: one for every row, or None; grad and hess are None where not wanted."""
     cdef RowJob job
     cdef Py_buffer b
+    cdef Buffers buffers = Buffers()
+    cdef fl_operand by_class
     cdef double total = 0.0
-    job.itemsize = sizeof(real)
     job.rows = rows_of(x.shape[0], x.shape[1], x.shape[2])
-    job.kernels = table_of(real is double)
+    job.kernels = table_of(x.dtype.itemsize == 8)
+    job.itemsize = job.kernels.bits // 8
     job.body = job.kernels.row_loss[index]
-    job.x = array3(x)
-    job.grad = array3[real](grad)
-    job.hess = array3[real](hess)
+    job.x = array3(buffers, x, False)
+    job.grad = array3(buffers, grad, True)
+    job.hess = array3(buffers, hess, True)
     job.parameters = parameters.shape[0]
     job.parameter = &parameters[0] if job.parameters else NULL
-    job.class_weight = job.class_factor = NULL
+    buffers.describe(class_weight, &by_class, job.kernels.bits, False)
+    job.class_weight = by_class.data
+    buffers.describe(class_factor, &by_class, job.kernels.bits, False)
+    job.class_factor = by_class.data
     job.sample_weight = job.upstream = NULL
     job.unreduced = NULL
-    if class_weight is not None:
-        job.class_weight = &class_weight[0]
-    if class_factor is not None:
-        job.class_factor = &class_factor[0]
     if sample_weight is not None:
         job.sample_weight = &sample_weight[0]
     if upstream is not None:
@@ -182,15 +186,15 @@ def row_loss(int index, double work, const real[:, :, :] x, target, bint soft, c
     job.factor = factor
     job.scale = scale
     job.gather_bytes = 0
-    PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
+    PyObject_GetBuffer(readable(target), &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
         job.soft = &b
         job.labels.data = NULL
         if not soft:
             describe_labels(&job.labels, &b, ignore_index)
-        elif not usable_rows(&b, sizeof(real), FL_F64 if real is double else FL_F32):
+        elif not usable_rows(&b, job.itemsize, FL_F64 if job.itemsize == 8 else FL_F32):
             # Probabilities of another type (or alignment) are converted a tile at a time.
-            job.gather_bytes = (job.rows.tile * job.rows.classes * sizeof(real) + 63) // 64 * 64
+            job.gather_bytes = (job.rows.tile * job.rows.classes * job.itemsize + 63) // 64 * 64
         run_rows(&job, work, &total)
     finally:
         PyBuffer_Release(&b)
@@ -268,6 +272,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
     job.grad = rows3(g, job.rows.classes, job.itemsize)
     if want == 0:
         job.grad.data = NULL
+    job.hess = job.grad
     job.hess.data = NULL
     job.class_weight = job.class_factor = NULL
     job.sample_weight = job.upstream = NULL

@@ -1,9 +1,5 @@
 # Rows of logits (outer, C, inner), shared out in tiles, and their labels. Included in _core.pyx.
 
-ctypedef fused real:
-    float
-    double
-
 # Elements of a tile of rows: enough work for one piece, few enough to share out small batches.
 cdef enum:
     TILE = 8192
@@ -34,16 +30,24 @@ cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexce
 # An array of shape (outer, C, inner), strides in bytes; data is NULL where it is absent.
 cdef struct Array3:
     char *data
+    int type
     Py_ssize_t stride[3]
 
 
-cdef Array3 array3(const real[:, :, :] view) noexcept nogil:
+cdef Array3 array3(Buffers buffers, object array, bint writable):
+    """An array (or None) of that shape, of one real type or a half type."""
     cdef Array3 a
+    cdef Py_buffer *b = &buffers.buffer[buffers.count]
     cdef int k
-    cdef bint given = view is not None and view.shape[0] and view.shape[1] and view.shape[2]
-    a.data = <char *>&view[0, 0, 0] if given else NULL
-    for k in range(3):
-        a.stride[k] = view.strides[k] if given else 0
+    a.data = NULL
+    a.type = FL_F32
+    if array is not None and array.size:
+        PyObject_GetBuffer(readable(array), b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        buffers.count += 1
+        a.data = <char *>b.buf
+        a.type = type_of(b)
+        for k in range(3):
+            a.stride[k] = b.strides[k]
     return a
 
 
@@ -60,6 +64,76 @@ cdef inline fl_rows at_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py
         rows.row_stride = stride // itemsize
         rows.class_stride = a.stride[1] // itemsize
     return rows
+
+
+# Rows of a half type are converted a tile at a time: into `rows` of float32, class by class where the classes do not
+# lie one behind the other, so that rows of both types meet the same kernel; results are stored from there.
+
+cdef inline Py_ssize_t half_bytes(const Array3 *a, const Rows *r) noexcept nogil:
+    """Bytes of scratch that the rows of a tile need; 0 where they are used where they lie."""
+    if a.data == NULL or not is_half(a.type):
+        return 0
+    return (max(r.tile, <Py_ssize_t>2) * r.classes * sizeof(float) + 63) // 64 * 64
+
+
+cdef inline fl_rows half_rows(const Array3 *layout, const Rows *r, char *scratch) noexcept nogil:
+    """The rows of a tile in scratch, classes one behind the other if they are in `layout`."""
+    cdef fl_rows rows
+    cdef bint contiguous = layout.stride[1] == 2
+    rows.data = scratch
+    rows.row_stride = r.classes if contiguous else 1
+    rows.class_stride = 1 if contiguous else max(r.tile, <Py_ssize_t>2)
+    return rows
+
+
+cdef void move_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,
+                    Py_ssize_t n, const fl_rows *rows, bint store) noexcept nogil:
+    """Converts the rows of a tile to scratch, or stores them from there."""
+    cdef bint contiguous = rows.class_stride == 1
+    cdef Py_ssize_t row_stride = a.stride[0 if r.inner == 1 else 2]
+    cdef Py_ssize_t outer = row_stride if contiguous else a.stride[1]
+    cdef Py_ssize_t inner = a.stride[1] if contiguous else row_stride
+    cdef Py_ssize_t count = r.classes if contiguous else n
+    cdef Py_ssize_t step = rows.row_stride if contiguous else rows.class_stride
+    cdef char *at = a.data + first * row_stride + (group * a.stride[0] if r.inner != 1 else 0)
+    cdef float *to = <float *>rows.data
+    cdef Py_ssize_t i
+    for i in range(n if contiguous else r.classes):
+        if store:
+            kernels.store(a.type, count, to + i * step, at + i * outer, inner)
+        else:
+            kernels.load(a.type, count, at + i * outer, inner, to + i * step)
+
+
+cdef struct Tile:
+    fl_rows x, grad, hess
+
+
+cdef Tile open_tile(const Array3 *x, const Array3 *grad, const Array3 *hess, const Rows *r, const fl_kernels *kernels,
+                    Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *scratch) noexcept nogil:
+    """What a kernel reads and writes: the rows where they lie, or converted; gradients replace converted inputs."""
+    cdef Tile tile
+    cdef Py_ssize_t itemsize = kernels.bits // 8
+    tile.x = at_rows(x, r, group, first, itemsize)
+    tile.grad = at_rows(grad, r, group, first, itemsize)
+    tile.hess = at_rows(hess, r, group, first, itemsize)
+    if is_half(x.type):
+        tile.x = half_rows(x, r, scratch)
+        move_rows(x, r, kernels, group, first, n, &tile.x, False)
+        if grad.data != NULL:
+            tile.grad = tile.x
+        if hess.data != NULL:
+            tile.hess = half_rows(x, r, scratch + half_bytes(x, r))
+    return tile
+
+
+cdef void close_tile(const Tile *tile, const Array3 *grad, const Array3 *hess, const Rows *r, const fl_kernels *kernels,
+                     Py_ssize_t group, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
+    """Stores the results that were computed in scratch."""
+    if grad.data != NULL and is_half(grad.type):
+        move_rows(grad, r, kernels, group, first, n, &tile.grad, True)
+    if hess.data != NULL and is_half(hess.type):
+        move_rows(hess, r, kernels, group, first, n, &tile.hess, True)
 
 
 # Class labels of (outer, inner), of any integer type.

@@ -17,6 +17,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _backend, _core, _layout, _settings
 from fastloss._arguments import Array
+from fastloss._half import assign, widened
 from fastloss._loss import make_loss
 
 # Any label fits below it: how many classes there are where only the target is known.
@@ -189,7 +190,7 @@ def _sample_weights(value: object, shape: tuple[int, ...], real: np.dtype[Any], 
     """One weight per row, rounded to the computing type, flat and in float64; those of ignored rows become 0."""
     if value is None:
         return None
-    given = arguments.real_values(value, "sample_weight", "the unreduced loss", shape)
+    given = widened(arguments.real_values(value, "sample_weight", "the unreduced loss", shape))
     with np.errstate(over="ignore"):
         weight = np.broadcast_to(given, shape).astype(real).astype(np.float64)
     bad = ~(np.isfinite(weight) & (weight >= 0))
@@ -262,21 +263,27 @@ def _is_soft(loss: Any, target: Array, shape: tuple[int, ...], axis: int) -> boo
 
 def _upstream(grad_output: object, reduction: str, shape: tuple[int, ...]) -> tuple[float, Array | None]:
     factor, array = arguments.upstream(grad_output, reduction, shape)
-    return factor, None if array is None else np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
+    return factor, None if array is None else np.ascontiguousarray(widened(array), dtype=np.float64).reshape(-1)
 
 
 def _check_domains(
-    domains: tuple[str, str], x: Array, name: str, t: Array, live: Callable[[], Array], axis: int
+    domains: tuple[str, str],
+    x: Array,
+    name: str,
+    t: Array,
+    live: Callable[[], Array],
+    axis: int,
+    real: np.dtype[Any],
 ) -> None:
     """Raise for the first target or prediction outside its domain; predictions in rows that count nothing may be it."""
-    real = x.dtype
     for domain, array, what in ((domains[1], t, "target"), (domains[0], x, name)):
         if domain == "any" or _core.inside_domain(array, real.itemsize == 8, domain):
             continue
+        array = widened(array)
         with np.errstate(over="ignore"):
             rounded = array.astype(real)
         bad = (rounded < 0) | (rounded > 1) if domain == "unit interval" else rounded < 0
-        if array is x:
+        if what == name:
             bad &= np.expand_dims(live(), axis)
         if bad.any():
             flat = int(np.argmax(bad))
@@ -339,12 +346,12 @@ def general(
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
     name = loss._first
-    x, result_type = arguments.as_prediction(prediction, name)
+    x, real = arguments.as_prediction(prediction, name)
     if x.ndim == 0:
         raise ValueError(f"{name} are 0-dimensional; expected a class axis")
     axis = arguments.check_axis(values["axis"], x.ndim)
-    t = arguments.as_array(target, "target")
-    shape, real, classes = x.shape, x.dtype, x.shape[axis]
+    t = arguments.as_operand(target, "target")
+    shape, classes = x.shape, x.shape[axis]
     rows = shape[:axis] + shape[axis + 1 :]
     n_rows = math.prod(rows)
     soft = _is_soft(loss, t, shape, axis)
@@ -366,13 +373,13 @@ def general(
     given_arrays = {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
     inputs = arguments.named_arrays(**{name: prediction}, target=target, sample_weight=sample_weight,
                                     grad_output=grad_output, **given_arrays)  # fmt: skip
-    results = arguments.check_outputs(outputs, want, reduction, (rows, shape, shape), result_type, inputs)
+    results = arguments.check_outputs(outputs, want, reduction, (rows, shape, shape), x.dtype, inputs)
 
     def live() -> Array:
         mask = np.ones(rows, bool) if weights is None else weights.reshape(rows) != 0
         return mask if soft or ignored is None else mask & (t != ignored)
 
-    _check_domains(loss._row_domains(values), x, name, t, live, axis)
+    _check_domains(loss._row_domains(values), x, name, t, live, axis, real)
     divisor = 1.0
     if reduction == "mean":
         divisor = weight_sum if given_denominator is None else given_denominator
@@ -386,10 +393,7 @@ def general(
 
     value = 0.0
     unreduced = None if results[0] is None else np.empty(n_rows)
-    derivatives = [
-        None if r is None else _layout.rows_output(r if r.dtype == real else np.empty(shape, real), axis)
-        for r in results[1:]
-    ]
+    derivatives = [None if r is None else _layout.rows_output(r, axis) for r in results[1:]]
     if x.size:
         grad, hess = (None if d is None else d[0] for d in derivatives)
         value = loss._run(own, RowCall(
@@ -397,11 +401,11 @@ def general(
             factor / divisor if divisor else 0.0, grad, hess, unreduced,
         ))  # fmt: skip
     for r, d in zip(results[1:], derivatives, strict=True):
-        if r is not None and d is not None and (d[1] or r.dtype != real):
+        if r is not None and d is not None and d[1]:
             r[...] = d[0].reshape(shape)
     if results[0] is not None and unreduced is not None:
         with np.errstate(over="ignore"):
-            results[0][...] = unreduced.astype(real).reshape(rows)
+            assign(results[0], unreduced.astype(real).reshape(rows))
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = (results[0] if reduction == "none" else value, *results[1:])

@@ -18,6 +18,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _backend, _core, _settings
 from fastloss._arguments import Array
+from fastloss._half import assign, widened
 from fastloss._loss import make_loss
 
 
@@ -70,6 +71,7 @@ def several_loss(
     denominator_of: str = "target, /, *, sample_weight=None",
     denominator: Callable[..., float] | None = None,
     attributes: dict[str, Any] | None = None,
+    reads_half: bool = True,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a loss of several arrays, the first of which decides the type.
 
@@ -80,7 +82,8 @@ def several_loss(
         that were given; of a loss with one gradient and no learnable scalars it is that array itself.
     prepare
         ``(computing type, arrays, parameters) -> Problem``: raises unless shapes and labels are right. The first array
-        is of the computing type, the others of any real type; an omitted one is None. Nothing may be written.
+        is of the computing type or of a half type, the others of any real type; an omitted one is None. Nothing may be
+        written.
     checks
         For every parameter, in order, the check it must pass: what it returns is what ``prepare`` gets.
     scalars
@@ -92,6 +95,9 @@ def several_loss(
         default every element of the target is one row.
     attributes
         More class attributes of the loss.
+    reads_half
+        Whether ``prepare`` takes arrays of half types, whose gradients then have the first array's type; else they come
+        converted to float32, and the gradients are rounded afterwards.
     """
 
     def declare(function: Callable[..., Any]) -> Any:
@@ -108,6 +114,7 @@ def several_loss(
             attributes={
                 "_prepare": staticmethod(prepare),
                 "_checks": checks,
+                "_reads_half": reads_half,
                 "_parameter_names": list(checks),
                 "gradients": gradients,
                 "scalars": scalars,
@@ -131,7 +138,7 @@ def _sample_weights(value: object, shape: tuple[int, ...], real: np.dtype[Any], 
     """The weights over the unreduced shape, rounded to the computing type, in float64; those of ignored rows are 0."""
     if value is None:
         return None
-    given = arguments.real_values(value, "sample_weight", "the unreduced loss", shape)
+    given = widened(arguments.real_values(value, "sample_weight", "the unreduced loss", shape))
     with np.errstate(over="ignore"):
         weight = np.broadcast_to(given, shape).astype(real).astype(np.float64, order="C")
     if ignored is None:
@@ -199,10 +206,12 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
     *given, parameters, sample_weight, reduction, denominator, grad_output, out, grad_out, _ = rest
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
-    first, result_type = arguments.as_prediction(given[0], loss.arrays[0])
-    real = first.dtype
-    arrays = (first, *(None if a is None else arguments.as_array(a, name)
+    first, real = arguments.as_prediction(given[0], loss.arrays[0])
+    result_type = first.dtype
+    arrays = (first, *(None if a is None else arguments.as_operand(a, name)
                        for a, name in zip(given[1:], loss.arrays[1:], strict=True)))  # fmt: skip
+    if not loss._reads_half:
+        arrays = tuple(None if a is None else widened(a) for a in arrays)
     values = {}
     for (name, check), value in zip(loss._checks.items(), parameters, strict=True):
         values[name] = check(value, name)
@@ -213,7 +222,7 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
     weight = _sample_weights(sample_weight, shape, real, problem.ignored)
     factor, upstream = arguments.upstream(grad_output, reduction, shape)
     if upstream is not None:
-        upstream = np.ascontiguousarray(upstream, dtype=np.float64)
+        upstream = np.ascontiguousarray(widened(upstream), dtype=np.float64)
 
     by_name = dict(zip(loss.arrays, arrays, strict=True))
     named = dict(zip(loss.arrays, given, strict=True))
@@ -235,23 +244,28 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
         if backend == "reference":
             return _assembled(loss, want, *_backend.finish_several(twin, want, reduction, results))
 
-    stored = problem.unreduced_type or real
+    stored = problem.unreduced_type or (result_type if loss._reads_half else real)
     unreduced = results[0]
     if unreduced is not None and (unreduced.dtype != stored or not unreduced.flags.c_contiguous):
         unreduced = np.empty(shape, stored)
-    computed = [r if r.dtype == real else np.empty(r.shape, real) for r in results[1:] if r is not None]
+    kept = result_type if loss._reads_half else real
+    computed = [r if r.dtype == kept else np.empty(r.shape, real) for r in results[1:] if r is not None]
     scale = factor / divisor if divisor else 0.0
     value, *scalars = problem.run(Run(scale, weight, upstream, unreduced, computed))
-    with np.errstate(over="ignore"):
-        for result, source in zip(results, [unreduced, *computed], strict=True):
-            if result is not None and source is not result:
-                result[...] = source
+    for result, source in zip(results, [unreduced, *computed], strict=True):
+        if result is not None and source is not result and source is not None:
+            assign(result, source if source.dtype == result_type else _rounded(source, real))
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = _assembled(loss, want, results[0] if reduction == "none" else value, [*results[1:], *scalars])
     if backend == "check":
         _backend.compare_several(loss._name, [*present, *loss.scalars], twin, final, want, first.shape, real)
     return final
+
+
+def _rounded(values: Array, real: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        return values.astype(real, copy=False)
 
 
 def _assembled(loss: Any, want: int, value: Any, gradients: Sequence[Any]) -> Any:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from fastloss import _arguments as arguments
 from fastloss import _backend, _core, _layout, _settings
 from fastloss._arguments import Array
+from fastloss._half import assign
 
 _INDEX = _core.names_of_unary()
 _SOFTMAX, _LOG_SOFTMAX, _LOGSUMEXP = 0, 1, 2
@@ -28,31 +29,27 @@ def _result(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: l
 
 
 def _elementwise(name: str, x: object, out: object) -> Array:
-    array, result_type = arguments.as_prediction(x, "x")
+    array, real = arguments.as_prediction(x, "x")
     inputs = arguments.named_arrays(x=x)
-    result = _result(out, array.shape, result_type, inputs)
+    result = _result(out, array.shape, array.dtype, inputs)
     if _settings.get_backend() == "reference":
-        result[...] = _backend.reference_activation(name, array)[0]
+        assign(result, _backend.reference_activation(name, array)[0])
         return result
     before = array.copy() if _settings.get_backend() == "check" else array
-    computed = result if result.dtype == array.dtype else np.empty(array.shape, array.dtype)
-    _core.elementwise(_INDEX[name], array, computed)
-    if computed is not result:
-        result[...] = computed
-    return _answer(name, result, array.shape, array.dtype, before)
+    _core.elementwise(_INDEX[name], array, result)
+    return _answer(name, result, array.shape, real, before)
 
 
 def _rowwise(name: str, which: int, x: object, axis: object, out: object) -> Array:
-    array, result_type = arguments.as_prediction(x, "x")
+    array, real = arguments.as_prediction(x, "x")
     if array.ndim == 0:
         raise ValueError("x is 0-dimensional; expected a class axis")
     k = arguments.check_axis(axis, array.ndim)
     inputs = arguments.named_arrays(x=x)
     shape = array.shape[:k] + array.shape[k + 1 :] if which == _LOGSUMEXP else array.shape
-    result = _result(out, shape, result_type, inputs)
+    result = _result(out, shape, array.dtype, inputs)
     if _settings.get_backend() == "reference":
-        with np.errstate(over="ignore"):
-            result[...] = _backend.reference_activation(name, array, k)[0]
+        assign(result, _backend.reference_activation(name, array, k)[0])
         return result
     before = array.copy() if _settings.get_backend() == "check" else array
     if which == _LOGSUMEXP:
@@ -60,14 +57,13 @@ def _rowwise(name: str, which: int, x: object, axis: object, out: object) -> Arr
         if array.size:
             _core.softmax_rows(which, _layout.rows_view(array, k), None, values)
         with np.errstate(over="ignore"):
-            result[...] = values.reshape(shape)
+            assign(result, values.astype(real).reshape(shape))
     elif array.size:
-        computed = result if result.dtype == array.dtype else np.empty(shape, array.dtype)
-        rows, is_new = _layout.rows_output(computed, k)
+        rows, is_new = _layout.rows_output(result, k)
         _core.softmax_rows(which, _layout.rows_view(array, k), rows, None)
-        if is_new or computed is not result:
+        if is_new:
             result[...] = rows.reshape(shape)
-    return _answer(name, result, array.shape, array.dtype, before, k)
+    return _answer(name, result, array.shape, real, before, k)
 
 
 def sigmoid(x: ArrayLike, /, *, out: Array | None = None) -> Array:

@@ -29,6 +29,7 @@ def _per_vector(vectors: object, sample_weight: object) -> float:
     unreduced="an array of shape (B,)",
     denominator_of="query, /, *, sample_weight=None",
     denominator=_per_vector,
+    reads_half=False,
 )
 def info_nce_loss(
     query: ArrayLike,
@@ -97,6 +98,7 @@ def info_nce_loss(
     unreduced="an array of shape (B,)",
     denominator_of="anchors, /, *, sample_weight=None",
     denominator=_per_vector,
+    reads_half=False,
 )
 def multiple_negatives_ranking_loss(
     anchors: ArrayLike,
@@ -156,6 +158,7 @@ def multiple_negatives_ranking_loss(
     unreduced="an array of the target's shape",
     denominator_of="target, /, *, class_weight=None, ignore_index=-100, sample_weight=None",
     denominator=_arcface.arcface_denominator,
+    reads_half=False,
 )
 def arcface_loss(
     embeddings: ArrayLike,
@@ -228,6 +231,7 @@ def arcface_loss(
     unreduced="an array of shape (speakers, utterances)",
     denominator_of="embeddings, /, *, sample_weight=None",
     denominator=_per_vector,
+    reads_half=False,
 )
 def ge2e_loss(embeddings: ArrayLike, /, *, w: float = 10.0, b: float = -5.0, variant: str = "softmax") -> None:
     r"""Generalized end-to-end loss (GE2E): every utterance against the centroids of all speakers.

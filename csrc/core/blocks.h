@@ -5,6 +5,7 @@
 #define FASTLOSS_BLOCKS_H
 
 #include "../fastloss.h"
+#include "half.h"
 #include "real.h"
 
 /* A pointwise loss: one element in, value, gradient and Hessian out; p are the loss's parameters.
@@ -173,6 +174,18 @@ INLINE void unary_loop(fl_unary *self, unary_body *body, fl_size n, const real *
   else                                                                                             \
     for (fl_size i = 0; i < n; i++) { type e; memcpy(&e, source + i * stride, sizeof e); to[i] = (real)e; } \
   break;
+#define LOAD_HALF(type)                                                                            \
+  if (stride == 2)                                                                                 \
+    load_##type(n, source, to);                                                                    \
+  else                                                                                             \
+    for (fl_size i = 0; i < n; i++) { uint16_t h; memcpy(&h, source + i * stride, 2); to[i] = (real)from_##type(h); } \
+  break;
+#define STORE_HALF(type)                                                                           \
+  if (stride == 2)                                                                                 \
+    store_##type(n, from, destination);                                                            \
+  else                                                                                             \
+    for (fl_size i = 0; i < n; i++) { uint16_t h = to_##type(from[i]); memcpy(destination + i * stride, &h, 2); } \
+  return;
 
 static void load_block(int type, fl_size n, const char *source, fl_size stride, void *destination) {
   real *to = destination;
@@ -188,11 +201,22 @@ static void load_block(int type, fl_size n, const char *source, fl_size stride, 
     case FL_U16: LOAD_AS(uint16_t)
     case FL_U32: LOAD_AS(uint32_t)
     case FL_U64: LOAD_AS(uint64_t)
+    case FL_F16: LOAD_HALF(float16)
+    case FL_BF16: LOAD_HALF(bfloat16)
   }
 }
 
-static void store_block(fl_size n, const void *source, char *destination, fl_size stride) {
+static void store_block(int type, fl_size n, const void *source, char *destination, fl_size stride) {
   const real *from = source;
+#if FASTLOSS_REAL_BITS == 32
+  switch (type) {
+    case FL_F16: STORE_HALF(float16)
+    case FL_BF16: STORE_HALF(bfloat16)
+    default: break;
+  }
+#else
+  (void)type;
+#endif
   for (fl_size i = 0; i < n; i++) memcpy(destination + i * stride, &from[i], sizeof(real));
 }
 
