@@ -33,6 +33,7 @@ from fastloss._half import BFLOAT16
 include "_kernels.pxi"
 include "_threads.pxi"
 include "_operands.pxi"
+include "_numbers.pxi"
 include "_pointwise.pxi"
 include "_elementwise.pxi"
 include "_rows.pxi"

@@ -9,9 +9,7 @@ cdef struct Xent:
     Labels labels               # data is NULL where the target holds probabilities
     const Py_buffer *soft
     Py_ssize_t itemsize
-    const double *sample_weight  # one number for every row each, or NULL
-    const double *upstream
-    double *unreduced
+    Numbers sample_weight, upstream, unreduced  # one for every row each, where there are any
     double scale
     Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
 
@@ -40,12 +38,15 @@ cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece,
     cdef Py_ssize_t c, start
     cdef fl_rows logits = at_rows(&x.logits, &x.rows, group, first, x.itemsize)
     cdef fl_rows grad = at_rows(&x.grad, &x.rows, group, first, x.itemsize)
-    cdef double weight = 1.0 if x.sample_weight == NULL else x.sample_weight[row]
-    cdef double scale = x.scale * weight * (1.0 if x.upstream == NULL else x.upstream[row])
-    cdef double value, largest = -INFINITY
+    cdef double weight = 1.0
+    cdef double upstream = 1.0
+    cdef double scale, value, largest = -INFINITY
     cdef int64_t label
     cdef double *parts
     cdef void *state
+    read_numbers(&x.sample_weight, row, 1, &weight)
+    read_numbers(&x.upstream, row, 1, &upstream)
+    scale = x.scale * weight * upstream
     load_labels(&x.labels, &x.rows, group, first, 1, &label)
     if label < 0 or weight == 0 or (x.options.class_weight != NULL and class_weight_of(x, label) == 0):
         return False
@@ -73,10 +74,9 @@ cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece,
         for c in prange(chunks, num_threads=threads, schedule="static"):
             kernels.shared_gradient(state, c)
     free(parts)
-    if x.unreduced != NULL:
-        x.unreduced[row] = value
     slot[0] = value
     slot[1] = 0.0
+    write_numbers(&x.unreduced, row, 1, &value)
     return True
 
 
@@ -93,7 +93,7 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
     x.half_bytes = half_bytes(&x.logits, &x.rows)
-    x.scratch_bytes += x.gather_bytes + 4 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # About half a nanosecond an element, and a logarithm or two for every row.
     threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 or shared else 1
     shared = shared and threads > 1 and pieces < 4 * threads
@@ -122,13 +122,13 @@ cdef int run_xent(Xent *x, double *total) except -1:
     return 0
 
 
-def cross_entropy(logits, target, bint soft, dict options, class_weight, ignore_index,
-                  const double[::1] sample_weight, const double[::1] upstream, double scale, grad, hess,
-                  double[::1] unreduced):
+def cross_entropy(logits, target, bint soft, dict options, class_weight, ignore_index, sample_weight, upstream,
+                  double scale, grad, hess, unreduced):
     """Sum of the weighted row losses; arguments are checked, labels too.
 
     logits, grad, hess: (outer, C, inner), of one real type or a half type; target: labels (outer, inner), or
-    probabilities (outer, C, inner) where `soft`; weights, upstream, unreduced: one number for every row, or None; grad and hess are None where not wanted."""
+    probabilities (outer, C, inner) where `soft`; weights, upstream, unreduced: one number for every row, of any layout,
+    or None; grad and hess are None where not wanted."""
     cdef Xent x
     cdef Py_buffer b
     cdef Buffers buffers = Buffers()
@@ -147,14 +147,9 @@ def cross_entropy(logits, target, bint soft, dict options, class_weight, ignore_
     x.hess = array3(buffers, hess, True)
     buffers.describe(class_weight, &by_class, x.kernels.bits, False)
     x.options.class_weight = by_class.data
-    x.sample_weight = x.upstream = NULL
-    x.unreduced = NULL
-    if sample_weight is not None:
-        x.sample_weight = &sample_weight[0]
-    if upstream is not None:
-        x.upstream = &upstream[0]
-    if unreduced is not None:
-        x.unreduced = &unreduced[0]
+    describe_numbers(buffers, sample_weight, &x.sample_weight, x.kernels, False)
+    describe_numbers(buffers, upstream, &x.upstream, table_of(True), False)
+    describe_values(buffers, unreduced, &x.unreduced, x.kernels)
     x.scale = scale
     x.gather_bytes = 0
     PyObject_GetBuffer(readable(target), &b, PyBUF_STRIDES | PyBUF_FORMAT)
@@ -190,6 +185,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     cdef Py_ssize_t strides[3]
     cdef Py_ssize_t classes, n = 1
     cdef int k, type
+    cdef Py_ssize_t unused
     cdef double valid = 0.0
     cdef double total = 0.0
     cdef object ignore_index = parameters[1]
@@ -243,7 +239,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
             return None
     if job.labels.data != NULL:
-        if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
+        if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid, &unused) >= 0 or valid == 0:
             return None
     else:
         valid = <double>n
@@ -265,8 +261,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         job.grad.data = NULL
     job.hess = job.grad
     job.hess.data = NULL
-    job.sample_weight = job.upstream = NULL
-    job.unreduced = NULL
+    job.sample_weight.operand.data = job.upstream.operand.data = job.unreduced.operand.data = NULL
     job.scale = 1.0 / valid if mean else 1.0
     job.gather_bytes = 0
     run_xent(&job, &total)
@@ -332,34 +327,36 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     cdef double *factor = <double *>(scratch + x.row_bytes)
     cdef double *value = <double *>(scratch + 2 * x.row_bytes)
     cdef unsigned char *skip = <unsigned char *>(scratch + 3 * x.row_bytes)
-    cdef char *converted = scratch + 4 * x.row_bytes
+    cdef double *own = <double *>(scratch + 4 * x.row_bytes)
+    cdef char *converted = scratch + 5 * x.row_bytes
     cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
     cdef Tile tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
     cdef bint hard = x.labels.data != NULL
     # A class weight of 0 silences the row unless smoothing spreads the label over other classes.
     cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
+    cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
     cdef fl_rows probability
-    cdef double weight
     probability.data = NULL
     probability.row_stride = probability.class_stride = 0
     if hard:
         load_labels(&x.labels, r, group, first, n, label)
+        for i in range(n if weighted else 0):
+            own[i] = 0 if label[i] < 0 else own[i]  # that of an ignored row may be anything
     else:
         probability = soft_rows(x, group, first, n, gathered)
     for i in range(n):
         factor[i] = x.scale
-    if x.sample_weight != NULL:
+    if weighted:
         for i in range(n):
-            weight = x.sample_weight[row + i]
-            factor[i] *= weight
-            skip[i] = weight == 0
+            factor[i] *= own[i]
+            skip[i] = own[i] == 0
     else:
         for i in range(n):
             skip[i] = 0
-    if x.upstream != NULL:
+    if read_numbers(&x.upstream, row, n, value):
         for i in range(n):
-            factor[i] *= x.upstream[row + i]
-    if hard and (silence or x.sample_weight != NULL):
+            factor[i] *= value[i]
+    if hard and (silence or weighted):
         for i in range(n):
             if skip[i] or (silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0):
                 skip[i] = 1
@@ -367,10 +364,8 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     x.kernels.rows.cross_entropy(&x.options, n, tile.x, label if hard else <int64_t *>NULL, probability, skip, factor,
                                  value, tile.grad, tile.hess, gathered + x.gather_bytes)
     close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
-    if x.sample_weight != NULL:
+    if weighted:
         for i in range(n):
-            weight = x.sample_weight[row + i]
-            value[i] = 0.0 if weight == 0 else value[i] * weight
-    if x.unreduced != NULL:
-        memcpy(x.unreduced + row, value, n * sizeof(double))
+            value[i] = 0.0 if own[i] == 0 else value[i] * own[i]
     table_of(True).sum(n, value, slot, slot + 1)
+    write_numbers(&x.unreduced, row, n, value)

@@ -127,6 +127,7 @@ cdef extern from "operand.h" nogil:
         fl_size *shape
         fl_size *stride
     void fl_operand_finish(fl_operand *, int)
+    void fl_operand_walk(const fl_operand *, const fl_kernels *, fl_size, fl_size, char *, int)
     const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
     void fl_operand_copy(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
     void *fl_operand_target(const fl_operand *, const fl_kernels *, fl_size, void *)

@@ -159,7 +159,7 @@ def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
         raise TypeError(f"target has dtype {target.dtype}; expected class indices of an integer type")
     _same_rows(target, shape, "embeddings")
     classes = centers.shape[0]
-    bad, _ = _core.check_labels(target.reshape(-1, 1), classes, None, None, None)
+    bad = _core.check_labels(target.reshape(-1, 1), classes, None, None, None, True)[0]
     if bad >= 0:
         where, value = arguments.element(target, bad), target.reshape(-1)[bad]
         raise ValueError(f"target{where} = {value} is outside [0, {classes})")

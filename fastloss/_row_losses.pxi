@@ -14,9 +14,7 @@ cdef struct RowJob:
     const void *class_weight     # reals, one per class, or NULL: weights of the rows
     const void *class_factor     # the same, but a part of the loss, no weight
     double factor                # a part of the loss for all rows
-    const double *sample_weight  # one number for every row each, or NULL
-    const double *upstream
-    double *unreduced
+    Numbers sample_weight, upstream, unreduced  # one for every row each, where there are any
     double scale
     Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
 
@@ -56,10 +54,13 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     cdef double *scale = <double *>(scratch + x.row_bytes)
     cdef double *value = <double *>(scratch + 2 * x.row_bytes)
     cdef double *weight = <double *>(scratch + 3 * x.row_bytes)
-    cdef unsigned char *skip = <unsigned char *>(scratch + 4 * x.row_bytes)
-    cdef char *converted = scratch + 5 * x.row_bytes
+    cdef double *own = <double *>(scratch + 4 * x.row_bytes)
+    cdef unsigned char *skip = <unsigned char *>(scratch + 5 * x.row_bytes)
+    cdef char *converted = scratch + 6 * x.row_bytes
     cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
     cdef Tile tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
+    cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
+    cdef bint scaled = read_numbers(&x.upstream, row, n, value)
     cdef fl_row_call call
     cdef double w
     call.classes = r.classes
@@ -93,11 +94,12 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
                 w *= real_at(x.class_factor, x.itemsize, label[i])
         weight[i] = w
         scale[i] = x.scale
-        if x.sample_weight != NULL:
-            scale[i] *= x.sample_weight[row + i]
-            skip[i] |= x.sample_weight[row + i] == 0
-        if x.upstream != NULL:
-            scale[i] *= x.upstream[row + i]
+        if weighted:
+            own[i] = 0 if skip[i] else own[i]  # that of an ignored row may be anything
+            scale[i] *= own[i]
+            skip[i] |= own[i] == 0
+        if scaled:
+            scale[i] *= value[i]
         scale[i] *= w
         skip[i] |= w == 0
     x.body(&call, gathered + x.gather_bytes)
@@ -106,11 +108,10 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
         if skip[i]:
             continue
         value[i] *= weight[i]
-        if x.sample_weight != NULL:
-            value[i] *= x.sample_weight[row + i]
-    if x.unreduced != NULL:
-        memcpy(x.unreduced + row, value, n * sizeof(double))
+        if weighted:
+            value[i] *= own[i]
     table_of(True).sum(n, value, slot, slot + 1)
+    write_numbers(&x.unreduced, row, n, value)
 
 
 cdef int run_rows(RowJob *x, double work, double *total) except -1:
@@ -125,7 +126,7 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.row_loss_scratch(x.rows.classes, x.rows.tile) + 63) // 64 * 64
     x.half_bytes = half_bytes(&x.x, &x.rows)
-    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    x.scratch_bytes += x.gather_bytes + 6 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # A row costs as much as some thirty elements besides.
     threads = threads_acquire(work * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
@@ -150,13 +151,13 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
 
 
 def row_loss(int index, double work, x, target, bint soft, const double[::1] parameters, class_weight, class_factor,
-             double factor, ignore_index, const double[::1] sample_weight, const double[::1] upstream, double scale,
-             grad, hess, double[::1] unreduced):
+             double factor, ignore_index, sample_weight, upstream, double scale, grad, hess, unreduced):
     """Sum of the weighted losses of row kernel `index`; arguments are checked, labels too.
 
     x, grad, hess: (outer, C, inner), of one real type or a half type; target: labels (outer, inner), or probabilities
-    (outer, C, inner) where `soft`; parameters: the kernel's numbers; class_weight, class_factor: one number per class, or None; sample_weight,
-    upstream, unreduced: one for every row, or None; grad and hess are None where not wanted."""
+    (outer, C, inner) where `soft`; parameters: the kernel's numbers; class_weight, class_factor: one number per class,
+    or None; sample_weight, upstream, unreduced: one for every row, of any layout, or None; grad and hess are None where
+    not wanted."""
     cdef RowJob job
     cdef Py_buffer b
     cdef Buffers buffers = Buffers()
@@ -175,14 +176,9 @@ def row_loss(int index, double work, x, target, bint soft, const double[::1] par
     job.class_weight = by_class.data
     buffers.describe(class_factor, &by_class, job.kernels.bits, False)
     job.class_factor = by_class.data
-    job.sample_weight = job.upstream = NULL
-    job.unreduced = NULL
-    if sample_weight is not None:
-        job.sample_weight = &sample_weight[0]
-    if upstream is not None:
-        job.upstream = &upstream[0]
-    if unreduced is not None:
-        job.unreduced = &unreduced[0]
+    describe_numbers(buffers, sample_weight, &job.sample_weight, job.kernels, False)
+    describe_numbers(buffers, upstream, &job.upstream, table_of(True), False)
+    describe_values(buffers, unreduced, &job.unreduced, job.kernels)
     job.factor = factor
     job.scale = scale
     job.gather_bytes = 0
@@ -214,6 +210,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
     cdef const double[::1] own
     cdef Py_ssize_t n = 1
     cdef int k, type
+    cdef Py_ssize_t unused
     cdef double valid = 0.0
     cdef double total = 0.0
     if x.__class__ is not ndarray or target.__class__ is not ndarray:
@@ -261,7 +258,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
     describe_labels(&job.labels, t, parameters[ignored_at])
     job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
     job.rows = rows_of(n, b.shape[b.ndim - 1], 1)
-    if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid) >= 0 or valid == 0:
+    if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid, &unused) >= 0 or valid == 0:
         return None
     own = numbers[job.itemsize == 8]
     job.kernels = table_of(job.itemsize == 8)
@@ -275,8 +272,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
     job.hess = job.grad
     job.hess.data = NULL
     job.class_weight = job.class_factor = NULL
-    job.sample_weight = job.upstream = NULL
-    job.unreduced = NULL
+    job.sample_weight.operand.data = job.upstream.operand.data = job.unreduced.operand.data = NULL
     job.factor = 1.0
     job.scale = 1.0 / valid if mean else 1.0
     job.gather_bytes = 0

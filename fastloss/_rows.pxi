@@ -154,60 +154,68 @@ cdef Py_ssize_t load_labels(const Labels *labels, const Rows *r, Py_ssize_t grou
 
 
 cdef Py_ssize_t scan_labels(const Labels *labels, const Rows *rows, const double *class_weight,
-                            const double *sample_weight, double *total) noexcept nogil:
-    """Flat index of the first bad label or -1; *total: sample weight times class weight over the rows not ignored."""
+                            const Numbers *sample_weight, double *total, Py_ssize_t *bad_weight) noexcept nogil:
+    """Flat index of the first bad label or -1; *bad_weight: that of the first row before it, not ignored, whose sample
+    weight is none; *total: sample weight times class weight over the rows not ignored. sample_weight may be NULL."""
     cdef Rows r = rows[0]
-    cdef int64_t label[TILE]
+    cdef int64_t label[SCANNED]
+    cdef double weight[SCANNED]
     cdef Py_ssize_t group, block, first, n, i, bad, valid
     cdef double hi = 0.0
     cdef double lo = 0.0
-    cdef double weight
+    cdef bint weighted
+    bad_weight[0] = -1
     for group in range(r.groups):
-        for block in range((r.rows + TILE - 1) // TILE):
-            first = block * TILE
-            n = min(<Py_ssize_t>TILE, r.rows - first)
+        for block in range((r.rows + SCANNED - 1) // SCANNED):
+            first = block * SCANNED
+            n = min(<Py_ssize_t>SCANNED, r.rows - first)
             bad = load_labels(labels, &r, group, first, n, label)
             if bad >= 0:
                 return group * r.rows + first + bad
-            if class_weight == NULL and sample_weight == NULL:
+            weighted = sample_weight != NULL and read_numbers(sample_weight, group * r.rows + first, n, weight)
+            if class_weight == NULL and not weighted:
                 valid = 0
                 for i in range(n):
                     valid += label[i] >= 0
                 hi += <double>valid
                 continue
             for i in range(n):
-                if label[i] >= 0:
-                    weight = 1.0 if class_weight == NULL else class_weight[label[i]]
-                    if sample_weight != NULL:
-                        weight *= sample_weight[group * r.rows + first + i]
-                    add_pair(&hi, &lo, weight, 0.0)
+                if label[i] < 0:
+                    continue
+                if not weighted:
+                    weight[i] = 1.0
+                elif not is_weight(weight[i]) and bad_weight[0] < 0:
+                    bad_weight[0] = group * r.rows + first + i
+                add_pair(&hi, &lo, weight[i] if class_weight == NULL else weight[i] * class_weight[label[i]], 0.0)
     total[0] = pair_value(hi, lo)
     return -1
 
 
-def check_labels(target, Py_ssize_t classes, ignore_index, const double[::1] class_weight, const double[::1] sample_weight):
-    """(flat index of the first bad label or -1, sum of sample weight times class weight over the rows not ignored).
+def check_labels(target, Py_ssize_t classes, ignore_index, const double[::1] class_weight, sample_weight, bint is_double):
+    """(flat index of the first bad label or -1, the same of a sample weight, sum of sample weight times class weight over
+    the rows not ignored).
 
-    `target` is an (outer, inner) integer array; the weights, per class and per row, may be None."""
+    `target` is an (outer, inner) integer array; the weights, per class and per row, may be None. Sample weights, of any
+    layout and type, count as rounded to the real type; those of ignored rows are not looked at."""
     cdef Py_buffer b
     cdef Labels labels
+    cdef Buffers buffers = Buffers()
+    cdef Numbers weights
     cdef Rows r = rows_of(target.shape[0], classes, target.shape[1])
     cdef const double *by_class = NULL
-    cdef const double *by_row = NULL
-    cdef Py_ssize_t bad
+    cdef Py_ssize_t bad, bad_weight = -1
     cdef double total = 0.0
     if class_weight is not None and class_weight.shape[0]:
         by_class = &class_weight[0]
-    if sample_weight is not None and sample_weight.shape[0]:
-        by_row = &sample_weight[0]
+    describe_numbers(buffers, sample_weight, &weights, table_of(is_double), False)
     PyObject_GetBuffer(target, &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
         describe_labels(&labels, &b, ignore_index)
         with nogil:
-            bad = scan_labels(&labels, &r, by_class, by_row, &total)
+            bad = scan_labels(&labels, &r, by_class, &weights, &total, &bad_weight)
     finally:
         PyBuffer_Release(&b)
-    return bad, total
+    return bad, bad_weight, total
 
 
 cdef int describe_labels(Labels *labels, const Py_buffer *b, object ignore_index) except -1:

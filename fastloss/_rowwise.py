@@ -17,7 +17,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss import _backend, _core, _layout, _settings
 from fastloss._arguments import Array
-from fastloss._half import assign, widened
+from fastloss._half import widened
 from fastloss._loss import make_loss
 
 # Any label fits below it: how many classes there are where only the target is known.
@@ -160,8 +160,7 @@ def denominator_of_probabilities(loss: Any, target: object, axis: object, sample
     t = arguments.as_array(target, "target")
     k = arguments.check_axis(axis, t.ndim)
     shape = t.shape[:k] + t.shape[k + 1 :]
-    weights = _sample_weights(sample_weight, shape, np.dtype(np.float64), None)
-    return float(math.prod(shape)) if weights is None else _core.weight_total(weights, True)[1]
+    return _check_weights(sample_weight, shape, np.dtype(np.float64))[1]
 
 
 def _ignore_index(value: object) -> int | None:
@@ -186,25 +185,33 @@ def per_class(value: object, name: str, classes: int | None, real: np.dtype[Any]
     return rounded
 
 
-def _sample_weights(value: object, shape: tuple[int, ...], real: np.dtype[Any], ignored: Array | None) -> Array | None:
-    """One weight per row, rounded to the computing type, flat and in float64; those of ignored rows become 0."""
+def _sample_weights(value: object, shape: tuple[int, ...]) -> Array | None:
+    """One weight per row, of any type and layout; not looked at yet."""
     if value is None:
         return None
+    return np.broadcast_to(arguments.real_values(value, "sample_weight", "the unreduced loss", shape), shape)
+
+
+def _bad_weight(value: object, shape: tuple[int, ...], flat: int, real: np.dtype[Any]) -> ValueError:
+    """The error for the weight of row ``flat``: it names the element of the array that was given, not its broadcast."""
     given = widened(arguments.real_values(value, "sample_weight", "the unreduced loss", shape))
-    with np.errstate(over="ignore"):
-        weight = np.broadcast_to(given, shape).astype(real).astype(np.float64)
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if ignored is not None:
-        bad &= ~ignored
-        weight[ignored] = 0.0
-    if bad.any():
-        # Name the element of the array that was given, not that of its broadcast.
-        found = np.unravel_index(int(np.argmax(bad)), bad.shape)
-        at = tuple(0 if n == 1 else int(i) for i, n in zip(found, given.shape, strict=True)) if given.ndim else ()
-        where = "[" + ", ".join(str(i) for i in at) + "]" if at else ""
-        raise ValueError(f"sample_weight{where} = {given[at]} is not a weight; expected a finite number >= 0 "
-                         f"in {real}")  # fmt: skip
-    return weight.reshape(-1)
+    found = np.unravel_index(flat, shape) if shape else ()
+    at = tuple(0 if n == 1 else int(i) for i, n in zip(found, given.shape, strict=True)) if given.ndim else ()
+    where = "[" + ", ".join(str(i) for i in at) + "]" if at else ""
+    return ValueError(f"sample_weight{where} = {given[at]} is not a weight; expected a finite number >= 0 in {real}")
+
+
+def _check_weights(value: object, shape: tuple[int, ...], real: np.dtype[Any]) -> tuple[Array | None, float]:
+    """The weights of rows that all count, and their sum, or ValueError for one that is none."""
+    weights = _sample_weights(value, shape)
+    if weights is None:
+        return None, float(math.prod(shape))
+    good, total = _core.weight_total(weights, real.itemsize == 8)
+    if not good:
+        with np.errstate(over="ignore"):
+            rounded = widened(weights).astype(real)
+        raise _bad_weight(value, shape, int(np.argmax(~(np.isfinite(rounded) & (rounded >= 0)))), real)
+    return weights, total
 
 
 def _check_labels(
@@ -217,12 +224,11 @@ def _check_labels(
     real: np.dtype[Any],
 ) -> tuple[Array | None, float]:
     """The row weights and the sum of weights, or ValueError for a label that is no class; ``labels`` is 2-d."""
-    mask = None
-    if sample_weight is not None and ignored is not None:
-        mask = np.asarray(target == ignored)
-    weights = _sample_weights(sample_weight, target.shape, real, mask)
+    weights = _sample_weights(sample_weight, target.shape)
     by_class = None if class_weight is None else class_weight.astype(np.float64)
-    bad, total = _core.check_labels(labels, classes, ignored, by_class, weights)
+    bad, bad_weight, total = _core.check_labels(labels, classes, ignored, by_class, weights, real.itemsize == 8)
+    if bad_weight >= 0:
+        raise _bad_weight(sample_weight, target.shape, bad_weight, real)
     if bad >= 0:
         upper = "0 or more" if classes == UNKNOWN_CLASSES else f"[0, {classes})"
         ignoring = "" if ignored is None else f" and is not ignore_index ({ignored})"
@@ -259,11 +265,6 @@ def _is_soft(loss: Any, target: Array, shape: tuple[int, ...], axis: int) -> boo
         raise TypeError(f"target has dtype {target.dtype}; class indices of shape {rows} must be integers{instead}")
     raise ValueError(f"target has shape {target.shape} but {name} have shape {shape}; expected probabilities of that "
                      f"shape or integer class indices of shape {rows}")  # fmt: skip
-
-
-def _upstream(grad_output: object, reduction: str, shape: tuple[int, ...]) -> tuple[float, Array | None]:
-    factor, array = arguments.upstream(grad_output, reduction, shape)
-    return factor, None if array is None else np.ascontiguousarray(widened(array), dtype=np.float64).reshape(-1)
 
 
 def _check_domains(
@@ -361,12 +362,11 @@ def general(
     ignored = _ignore_index(values.get("ignore_index"))
     class_weight = values.get("class_weight")
     by_class = None if class_weight is None else per_class(class_weight, "class_weight", classes, real)
-    factor, upstream = _upstream(grad_output, reduction, rows)
+    factor, upstream = arguments.upstream(grad_output, reduction, rows)
     outer, _, inner = _layout.sizes(shape, axis)
     target_rows: Array = t.reshape((outer, classes, inner) if soft else (outer, inner))
     if soft:
-        weights = _sample_weights(sample_weight, rows, real, None)
-        weight_sum = float(n_rows) if weights is None else _core.weight_total(weights, True)[1]
+        weights, weight_sum = _check_weights(sample_weight, rows, real)
     else:
         weights, weight_sum = _check_labels(t, target_rows, classes, ignored, by_class, sample_weight, real)
 
@@ -376,7 +376,8 @@ def general(
     results = arguments.check_outputs(outputs, want, reduction, (rows, shape, shape), x.dtype, inputs)
 
     def live() -> Array:
-        mask = np.ones(rows, bool) if weights is None else weights.reshape(rows) != 0
+        with np.errstate(over="ignore"):
+            mask = np.ones(rows, bool) if weights is None else widened(weights).astype(real) != 0
         return mask if soft or ignored is None else mask & (t != ignored)
 
     _check_domains(loss._row_domains(values), x, name, t, live, axis, real)
@@ -392,20 +393,16 @@ def general(
             return _backend.finish(twin, want, reduction, results)
 
     value = 0.0
-    unreduced = None if results[0] is None else np.empty(n_rows)
     derivatives = [None if r is None else _layout.rows_output(r, axis) for r in results[1:]]
     if x.size:
         grad, hess = (None if d is None else d[0] for d in derivatives)
         value = loss._run(own, RowCall(
             _layout.rows_view(x, axis), target_rows, soft, by_class, ignored, weights, upstream,
-            factor / divisor if divisor else 0.0, grad, hess, unreduced,
+            factor / divisor if divisor else 0.0, grad, hess, results[0],
         ))  # fmt: skip
     for r, d in zip(results[1:], derivatives, strict=True):
         if r is not None and d is not None and d[1]:
             r[...] = d[0].reshape(shape)
-    if results[0] is not None and unreduced is not None:
-        with np.errstate(over="ignore"):
-            assign(results[0], unreduced.astype(real).reshape(rows))
     if reduction == "mean":
         value = value / divisor if divisor else math.nan
     final = (results[0] if reduction == "none" else value, *results[1:])

@@ -42,6 +42,18 @@ JOBS = {
         x, t, g = array(n // 8, 8), np.ones(n // 8, "int32"), array(n // 8, 8)
         return lambda: fl.cross_entropy.value_and_grad(x, t, grad_out=g)
     """,
+    "cross_entropy, few classes, numbers of every row": """
+        m = n // 4
+        x, t, g, v, w, u = array(m, 4), np.ones(m, "int8"), array(m, 4), array(m), np.full(m, 0.5), array(m)
+        return lambda: fl.cross_entropy.value_and_grad(
+            x, t, reduction="none", sample_weight=w, grad_output=u[::-1], out=v, grad_out=g)
+    """,
+    "softmax_focal_loss, few classes, numbers of every row": """
+        m = n // 4
+        x, t, g, v, w, u = array(m, 4), np.ones(m, "int8"), array(m, 4), array(m), np.full(m, 0.5), array(m)
+        return lambda: fl.softmax_focal_loss.value_and_grad(
+            x, t, reduction="none", sample_weight=w, grad_output=u[::-1], out=v, grad_out=g)
+    """,
     "cross_entropy, class axis apart": """
         x, t, g = array(4, 64, n // 256), np.ones((4, n // 256), "int64"), array(4, 64, n // 256)
         return lambda: fl.cross_entropy.value_and_grad(x, t, grad_out=g, axis=1)
