@@ -1,0 +1,42 @@
+"""Linear models with any loss: an objective for ``scipy.optimize.minimize``, and scikit-learn estimators on it.
+
+Not here: an optimiser. ``objective`` needs NumPy alone (a sparse X brings its own SciPy); ``LinearClassifier`` and
+``LinearRegressor`` need scikit-learn 1.6 or newer (extra ``linear``), which is imported when they are asked for.
+
+>>> from fastloss.linear import objective
+>>> f = objective([[0.0], [1.0], [3.0]], [0, 1, 1], "binary_cross_entropy_with_logits", l2=0.1)
+>>> round(f.fun([0.0, 0.0]), 6)  # log 2: nothing is learnt yet
+0.693147
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from fastloss.linear._objective import LinearObjective, objective
+
+if TYPE_CHECKING:
+    from fastloss.linear._estimators import LinearClassifier, LinearRegressor
+
+_ESTIMATORS = ("LinearClassifier", "LinearRegressor")
+
+__all__ = ["LinearObjective", "objective"]
+if TYPE_CHECKING or find_spec("sklearn"):
+    __all__ += ["LinearClassifier", "LinearRegressor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ESTIMATORS:
+        raise AttributeError(f"module 'fastloss.linear' has no attribute {name!r}")
+    try:
+        from fastloss.linear import _estimators
+    except ImportError as error:
+        raise ImportError(
+            f"fastloss.linear.{name} needs scikit-learn 1.6 or newer: pip install 'fastloss[linear]' ({error})"
+        ) from error
+    return getattr(_estimators, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,64 @@
+"""The matrix of a linear model: products with it and its transpose, dense (NumPy's BLAS) or CSR (SciPy's)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from fastloss import _arguments as arguments
+from fastloss._arguments import Array
+
+
+def is_sparse(X: object) -> bool:
+    """Whether X is a sparse matrix or array of SciPy. Whoever has one has imported SciPy: this need not."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(X))
+
+
+class Design:
+    """A finite real matrix of shape (samples, features) in float32 or float64, seen from both sides."""
+
+    def __init__(self, X: object) -> None:
+        self.sparse = is_sparse(X)
+        if self.sparse:
+            matrix: Any = X
+            matrix = matrix.tocsr()
+            values, _ = arguments.as_prediction(matrix.data, "X.data")
+            if values is not matrix.data:
+                matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+            self.matrix = matrix
+        else:
+            values, _ = arguments.as_prediction(X, "X")
+            if values.ndim != 2:
+                raise ValueError(f"X has shape {values.shape}; expected two dimensions, (samples, features)")
+            self.matrix = values
+        self.real = values.dtype
+        self.samples, self.features = (int(n) for n in self.matrix.shape)
+        # A view of the same memory; SciPy would need some microseconds to make it anew for each product.
+        self.transposed = self.matrix.T
+        _check_finite(values, "X.data" if self.sparse else "X")
+
+    def scores(self, coef: Array, out: Array) -> None:
+        """X coef^T into ``out``: coef is (features,) with out (samples,), or (K, features) with out (samples, K)."""
+        if self.sparse:
+            out[...] = self.matrix @ coef.T
+        else:
+            np.matmul(self.matrix, coef.T, out=out)
+
+    def back(self, slope: Array) -> Array:
+        """slope^T X: the gradient of the coefficients, given that of the scores."""
+        return np.asarray((self.transposed @ slope).T if self.sparse else slope.T @ self.matrix)
+
+
+def _check_finite(values: Array, name: str) -> None:
+    """Raise for the first number that is NaN or infinite: it would make every gradient NaN, at any weight."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(values)
+    if bad.any():
+        flat = int(np.argmax(bad))
+        where = arguments.element(values, flat)
+        raise ValueError(f"{name}{where} = {values.reshape(-1)[flat]} is not finite; expected finite numbers")
