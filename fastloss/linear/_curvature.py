@@ -35,9 +35,19 @@ def diagonal(hessian: Array) -> Product:
     return lambda direction: hessian * direction
 
 
-def softmax_product(p: Array, direction: Array) -> Array:
-    """(diag p - p p^T) times each row of the direction."""
-    return np.asarray(p * (direction - np.einsum("ij,ij->i", p, direction)[:, None]))
+def covariance(p: Array) -> Product:
+    """For diag p - p p^T, row by row.
+
+    The product doesn't change where a number is added to a row of the direction. Measured from the likeliest class,
+    nothing cancels in confident rows: the sum over p has no term of that class.
+    """
+    likeliest = p.argmax(axis=1)[:, None]
+
+    def product(direction: Array) -> Array:
+        d = direction - np.take_along_axis(direction, likeliest, axis=1)
+        return np.asarray(p * (d - np.einsum("ij,ij->i", p, d)[:, None]))
+
+    return product
 
 
 def of_target_probability(scores: Array, labels: Array, live: Array, grad: Array, hess: Array) -> Product:
@@ -58,9 +68,11 @@ def of_target_probability(scores: Array, labels: Array, live: Array, grad: Array
     b = np.divide(slope * (1 - rest) - bend, rest, out=np.zeros_like(rest), where=inner)
     unit = np.divide(away, rest[:, None], out=np.zeros_like(p), where=inner[:, None])
 
+    spread = covariance(p)
+
     def product(direction: Array) -> Array:
         along = np.einsum("ij,ij->i", away, direction)
-        return np.asarray(a[:, None] * softmax_product(p, direction) - (b * along)[:, None] * unit)
+        return np.asarray(a[:, None] * spread(direction) - (b * along)[:, None] * unit)
 
     return product
 
@@ -94,9 +106,11 @@ def of_cross_entropy(scores: Array, target: Array, row_weight: Array, grad: Arra
         # g_a cap'' / T, where the kernel gives g_x = g_a cap' / T and cap'' / cap' = -2 tanh(x / cap) / cap
         own = grad * (-2 * bent / cap**2)
 
+    spread = covariance(p)
+
     def product(direction: Array) -> Array:
         d = chain * direction
-        result = across * softmax_product(p, d)
+        result = across * spread(d)
         if z_loss:
             result += along_p * p * np.einsum("ij,ij->i", p, d)[:, None]
         result *= chain
