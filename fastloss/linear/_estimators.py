@@ -135,15 +135,19 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         """
         X, y = self._checked_data(X, y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        count = len(self.classes_)
+        classes, labels = np.unique(y, return_inverse=True)
+        count = len(classes)
         if count < 2:
-            raise ValueError(f"y has the one class {self.classes_[0]!r}; expected at least 2 classes")
+            raise ValueError(f"y has the one class {classes[0]!r}; expected at least 2 classes")
         weights = None
         if sample_weight is not None or self.class_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if self.class_weight is not None:
-            weights = weights * compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
+        if self.class_weight == "balanced":
+            # With the sample weights, unlike scikit-learn before 1.9: weight 2 is as good as the sample twice.
+            by_class = np.bincount(labels, weights)
+            weights = weights * np.where(by_class, by_class.sum() / (count * (by_class + (by_class == 0))), 0)[labels]
+        elif self.class_weight is not None:
+            weights = weights * compute_class_weight(self.class_weight, classes=classes, y=y)[labels]
 
         loss, parameters = find_loss(self.loss), dict(self.loss_parameters or {})
         domain = domains(loss, parameters)[1]
@@ -171,7 +175,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
             **options,
         )
         coef, intercept = self._minimise(f, np.zeros(f.coef_shape[:-1]))
-        self.coef_, self.intercept_ = np.atleast_2d(coef), np.atleast_1d(intercept)
+        self.classes_, self.coef_, self.intercept_ = classes, np.atleast_2d(coef), np.atleast_1d(intercept)
         return self
 
     def decision_function(self, X: Any) -> Array:
@@ -308,10 +312,10 @@ class LinearRegressor(RegressorMixin, LinearModel):  # type: ignore[misc]
     Examples
     --------
     >>> from fastloss.linear import LinearRegressor
-    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 90.0]
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0], [4.0]], [1.0, 3.0, 90.0, 7.0, 9.0]
     >>> model = LinearRegressor("huber_loss", loss_parameters={"delta": 0.1}, l2=0.0, tol=1e-8).fit(X, y)
     >>> model.coef_.round(3), round(model.intercept_, 3)
-    (array([2.1]), 0.9)
+    (array([2.]), 1.025)
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
 
     def _scores(self, X: Any) -> Array:
         """X times the coefficients plus the intercepts."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         matrix: Any = validate_data(self, X, accept_sparse="csr", dtype=REALS, reset=False)
         return np.asarray(matrix @ self.coef_.T + self.intercept_)
 

@@ -371,7 +371,7 @@ def objective(
     >>> found = minimize(f.fun_and_jac, f.initial, jac=True, hessp=f.hessp, method="trust-ncg")
     >>> coef, intercept = f.unpack(found.x)
     >>> coef.round(4), round(intercept, 4)
-    (array([0.6087]), -1.1226)
+    (array([0.5149]), -1.1896)
     """
     return LinearObjective(
         X, y, loss, l2=l2, sample_weight=sample_weight, fit_intercept=fit_intercept, denominator=denominator,
