@@ -96,7 +96,7 @@ class LinearObjective:
 
     def __init__(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Design,
         y: ArrayLike,
         loss: object,
         *,
@@ -117,7 +117,7 @@ class LinearObjective:
         self.fit_intercept = arguments.flag(fit_intercept, "fit_intercept")
         self._pinned = int(arguments.flag(pin_first, "pin_first"))
         self._parameters = parameters
-        self._design = Design(X)
+        self._design = X if isinstance(X, Design) else Design(X)
         self._target = arguments.as_array(y, "y")
         shape = self._score_shape(n_classes)
         self._weights = self._checked_weights(sample_weight, shape)
