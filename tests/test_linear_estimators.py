@@ -297,7 +297,7 @@ def test_tools_of_scikit_learn(cancer):
     model.fit(X, y)
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         np.testing.assert_array_equal(other.predict_proba(X), model.predict_proba(X))
-    assert b"_estimators" not in pickle.dumps(model)
+    assert b"_classifier" not in pickle.dumps(model)
     search = GridSearchCV(
         LinearClassifier("focal_loss"),
         {"l2": [1e-3, 10.0], "loss_parameters": [{"gamma": g} for g in (0.5, 2.0)]},

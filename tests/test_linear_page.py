@@ -1,8 +1,9 @@
-"""The page about linear models: its code runs, and its table names losses that there are."""
+"""The page about linear models and the README's part: their code runs, and the table names losses that there are."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastloss as fl
@@ -23,10 +24,15 @@ def test_code():
     """All blocks, one after the other, with one BLAS thread: small products wait for each other on several."""
     blocks = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 4
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks += ["", re.search(r"^## Linear models\n.*?^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[1]]
     names = {}
     with threadpoolctl.threadpool_limits(1):
         for block in blocks:
+            names = names if block else {}
             exec(block, names)
+    # Both stop at gradients of 1e-4, where the least curvature is l2 = 1e-3.
+    np.testing.assert_allclose(names["coef"], names["model"].coef_[0], atol=0.1)
 
 
 def test_table_names_losses_of_scores():

@@ -11,15 +11,17 @@ Not here: an optimiser. ``objective`` needs NumPy alone (a sparse X brings its o
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fastloss.linear._objective import LinearObjective, objective
 
 if TYPE_CHECKING:
-    from fastloss.linear._estimators import LinearClassifier, LinearRegressor
+    from fastloss.linear._classifier import LinearClassifier
+    from fastloss.linear._regressor import LinearRegressor
 
-_ESTIMATORS = ("LinearClassifier", "LinearRegressor")
+_ESTIMATORS = {"LinearClassifier": "fastloss.linear._classifier", "LinearRegressor": "fastloss.linear._regressor"}
 
 __all__ = ["LinearObjective", "objective"]
 if TYPE_CHECKING or find_spec("sklearn"):
@@ -30,12 +32,11 @@ def __getattr__(name: str) -> Any:
     if name not in _ESTIMATORS:
         raise AttributeError(f"module 'fastloss.linear' has no attribute {name!r}")
     try:
-        from fastloss.linear import _estimators
+        return getattr(import_module(_ESTIMATORS[name]), name)
     except ImportError as error:
         raise ImportError(
             f"fastloss.linear.{name} needs scikit-learn 1.6 or newer: pip install 'fastloss[linear]' ({error})"
         ) from error
-    return getattr(_estimators, name)
 
 
 def __dir__() -> list[str]:
