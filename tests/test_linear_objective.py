@@ -131,7 +131,7 @@ def test_formula_and_derivatives(name, target, parameters, fit_intercept, data):
 @pytest.mark.parametrize(("name", "target", "parameters"), CALLS, ids=IDS)
 def test_sparse_and_single_precision(name, target, parameters, data):
     """CSR, CSC, any layout and float32 give the same numbers, as far as they can."""
-    X = np.where(np.abs(data["X"]) < 0.8, 0.0, data["X"]).astype(np.float32)
+    X = np.where(np.abs(data["X"]) < 0.8, 0.0, data["X"]).astype(np.float16).astype(np.float32)
     arguments = {"l2": 0.3, "sample_weight": data["weight"], **parameters}
     f = objective(X.astype(np.float64), data[target], name, **arguments)
     at = some_point(f)
@@ -143,7 +143,7 @@ def test_sparse_and_single_precision(name, target, parameters, data):
         np.asfortranarray(double),
         double[:, ::-1].copy()[:, ::-1],
     ]
-    for other in (*others, X, sparse.csr_array(X), X.astype(">f4")):
+    for other in (*others, X, sparse.csr_array(X), X.astype(">f4"), X.astype(np.float16)):
         g = objective(other, data[target], name, **arguments)
         rtol = 1e-13 if other.dtype == np.float64 else 2e-6
         found = g.fun_and_jac(at)
@@ -186,7 +186,7 @@ def test_points_are_kept_and_not_mixed_up(data):
         assert f.fun(at) == new[0].fun(at)
         np.testing.assert_array_equal(f.hessp(at, others[0]), new[1].hessp(at, others[0]))
         np.testing.assert_array_equal(f.jac(at), new[2].jac(at))
-    at = others[0].copy()
+    at = others[0] + 1.0
     before = f.fun(at)
     at[0] += 1.0  # the caller's own array, in place, as optimisers do
     assert f.fun(at) != before
@@ -243,7 +243,13 @@ def test_packing(data):
         ({"n_classes": 2}, ValueError, r"target\[2\] = 2 is outside \[0, 2\)"),
         ({"n_classes": 0}, ValueError, "n_classes = 0 is out of range"),
         ({"y": [0, 1, 2]}, ValueError, r"y has shape \(3,\) but X has 4 samples; expected shape \(4,\) of class"),
-        ({"y": [0.0, 1.0, 2.0, 1.0]}, ValueError, r"expected shape \(4, classes\)"),
+        ({"y": [0.0, 1.0, 2.0, 1.0]}, TypeError, "y has dtype float64; class indices must be integers"),
+        (
+            {"y": [0, 1, 2, 1], "loss": "kl_divergence", "from_logits": True},
+            ValueError,
+            r"expected shape \(4, classes\)",
+        ),
+        ({"class_weight": 1.0}, ValueError, r"class_weight has shape \(\)"),
         ({"y": [[0, 1]] * 4, "loss": "hinge_loss"}, ValueError, r"target\[0, 0\] = 0 is out of range; expected -1 or"),
         ({"pin_first": True, "loss": "huber_loss"}, ValueError, "pin_first=True needs a loss of rows of classes"),
         ({"X": [[1.0], [np.nan], [2.0], [3.0]]}, ValueError, r"X\[1, 0\] = nan is not finite"),

@@ -28,12 +28,12 @@ class Design:
         if self.sparse:
             matrix: Any = X
             matrix = matrix.tocsr()
-            values, _ = arguments.as_prediction(matrix.data, "X.data")
+            values = _real(matrix.data, "X.data")
             if values is not matrix.data:
                 matrix = type(matrix)((values, matrix.indices, matrix.indptr), shape=matrix.shape)
             self.matrix = matrix
         else:
-            values, _ = arguments.as_prediction(X, "X")
+            values = _real(X, "X")
             if values.ndim != 2:
                 raise ValueError(f"X has shape {values.shape}; expected two dimensions, (samples, features)")
             self.matrix = values
@@ -54,6 +54,14 @@ class Design:
     def back(self, slope: Array) -> Array:
         """slope^T X: the gradient of the coefficients, given that of the scores."""
         return np.asarray((self.transposed @ slope).T if self.sparse else slope.T @ self.matrix)
+
+
+def _real(value: object, name: str) -> Array:
+    """The values in a type that the BLAS has: half precision becomes float32, integers and bool float64."""
+    values = arguments.as_array(value, name)
+    if values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float32 if values.dtype.name in ("float16", "bfloat16") else np.float64)
 
 
 def _check_finite(values: Array, name: str) -> None:

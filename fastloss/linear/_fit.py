@@ -48,7 +48,7 @@ class LinearModel(BaseEstimator):  # type: ignore[misc]
         The start is what was found last time (warm_start), or coefficients 0 and the intercept given.
         """
         start = f.pack(np.zeros(f.coef_shape), intercept)
-        if self.warm_start and np.size(getattr(self, "coef_", 0.0)) == f.size - np.size(intercept) * f.fit_intercept:
+        if self.warm_start and np.shape(getattr(self, "coef_", ())) in (f.coef_shape, (1, *f.coef_shape)):
             start = f.pack(np.reshape(self.coef_, f.coef_shape), np.reshape(self.intercept_, f.coef_shape[:-1]))
         found = optimize.minimize(f.fun_and_jac, start, jac=True, method=METHODS[self.solver], **self._settings(f))
         if not found.success:

@@ -144,6 +144,8 @@ class LinearObjective:
         y, n = self._target, self._design.samples
         rowwise = self.loss.kind == "rowwise"
         labels = rowwise and self.loss._targets != "probabilities" and y.dtype.kind in "iu"
+        if rowwise and not labels and y.ndim == 1 and self.loss._targets != "probabilities":
+            raise TypeError(f"y has dtype {y.dtype}; class indices must be integers")
         dimensions = ((1,) if labels else (2,)) if rowwise else (1, 2)
         if y.ndim not in dimensions or len(y) != n:
             wanted = f"({n},)" if 1 in dimensions else f"({n}, classes)"
@@ -160,7 +162,7 @@ class LinearObjective:
             weight = self._parameters.get("class_weight")
             ignored = self._parameters.get("ignore_index", -100)
             counted = y if ignored is None else y[y != ignored]
-            n_classes = int(counted.max(initial=0)) + 1 if weight is None else len(np.asarray(weight))
+            n_classes = int(counted.max(initial=0)) + 1 if weight is None else np.size(weight)
         elif n_classes < 1:
             raise ValueError(f"n_classes = {n_classes} is out of range; expected 1 or more")
         return (n, n_classes)
