@@ -163,6 +163,8 @@ def test_probabilities_where_all_classes_underflow(iris):
     """One against the rest, far from every class: scikit-learn#17978 has 0 / 0 there."""
     X, y = iris
     model = LinearClassifier("soft_margin_loss", l2=1e-3).fit(X, y)
+    sigmoids = 1 / (1 + np.exp(-model.decision_function(X)))
+    np.testing.assert_allclose(model.predict_proba(X), sigmoids / sigmoids.sum(axis=1, keepdims=True), rtol=1e-12)
     model.intercept_ = model.intercept_ - 2000.0
     p = model.predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-14)

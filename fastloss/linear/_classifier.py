@@ -135,7 +135,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         X, y = self._checked_data(X, y)
         check_classification_targets(y)
         classes = np.unique(y)
-        labels = np.searchsorted(classes, y)  # a fifth of the time of unique(return_inverse=True), which sorts y
+        labels = np.searchsorted(classes, y)  # unique(return_inverse=True) would sort all of y
         count = len(classes)
         if count < 2:
             raise ValueError(f"y has the one class {classes[0]!r}; expected at least 2 classes")
@@ -143,7 +143,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):  # type: ignore[misc]
         if sample_weight is not None or self.class_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if self.class_weight == "balanced":
-            # With the sample weights, unlike scikit-learn before 1.9: weight 2 is as good as the sample twice.
+            # Of the sample weights, as in newer versions of scikit-learn: weight 2 is as good as the sample twice.
             by_class = np.bincount(labels, weights)
             weights = weights * np.where(by_class, by_class.sum() / (count * (by_class + (by_class == 0))), 0)[labels]
         elif self.class_weight is not None:
