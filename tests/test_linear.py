@@ -132,6 +132,14 @@ def test_several_layers_share_a_norm():
     assert join_norms(np.array([1e200, np.inf]), np.array([1e200, 1.0]))[0] == pytest.approx(math.sqrt(2) * 1e200)
 
 
+def test_several_layers_share_norms_whose_squares_underflow():
+    """A sample of norm 0, and one of 5e-180 in two layers, of whose squares a double keeps nothing."""
+    a, e = np.array([[[0.0], [3e-90]], [[0.0], [4e-90]]]), np.array([[0.0], [1e-90]])
+    first, second = linear_clip_and_noise(list(a), [e, e], 1e-180, 0.0, reduction="sum")
+    assert math.hypot(first[0, 0] * 1e180, second[0, 0] * 1e180) <= 1
+    np.testing.assert_allclose([first[0, 0], second[0, 0]], [0.6e-180, 0.8e-180], rtol=1e-9)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (6, 4, 9), (6, 20, 5)])
 @pytest.mark.parametrize("real", REALS)
 def test_nonfinite_zero_and_extreme_samples(real, shape):

@@ -157,9 +157,11 @@ def row_norms(matrix: Array) -> Array:
 
 
 def joined(layers: list[Norms]) -> Norms:
-    """One norm per sample over all layers."""
-    norm = np.sqrt(sum(x.norm**2 for x in layers)) * SLACK if len(layers) > 1 else layers[0].norm
-    return Norms(norm, np.sqrt(sum(x.spread**2 for x in layers)) * SLACK, np.sum([x.least for x in layers], axis=0))
+    """One norm per sample over all layers; squares would lose norms below 1e-154, which must not pass for 0."""
+    if len(layers) == 1:
+        return layers[0]
+    norm, spread = (np.hypot.reduce(x) * SLACK for x in ([y.norm for y in layers], [y.spread for y in layers]))
+    return Norms(norm, spread, np.sum([x.least for x in layers], axis=0))
 
 
 def factors_of(norms: list[Norms], bound: float, real: np.dtype[Any]) -> Array:
