@@ -49,8 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
         "demo",
         help="train models on real data: classifiers, outliers, privacy, a rare class, an embedding",
         description="Train classifiers of handwritten digits, a regression on data with outliers, a classifier with "
-        "differential privacy, one of a rare class, and an embedding; print what came out and draw it. Takes up to "
-        "two minutes. Needs scikit-learn, matplotlib and tqdm: pip install 'fastloss[demo]'.",
+        "differential privacy and an attack on it, one of a rare class, and an embedding; print what came out and draw "
+        "it. Takes up to four minutes. Needs scikit-learn, matplotlib, tqdm and dp-accounting: pip install "
+        "'fastloss[demo]'.",
     )
     demo.add_argument("--output", type=Path, default=Path("fastloss-demo.png"), metavar="PNG",
                       help="where the figure goes (default: %(default)s)")  # fmt: skip

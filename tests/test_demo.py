@@ -1,6 +1,7 @@
 """The demo on few steps: its results make sense, and its figure is drawn."""
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fastloss.__main__ import main
 for module in demo.PACKAGES:
     pytest.importorskip(module)
 
-from fastloss.demo import digits, embedding, figure, imbalance, outliers, private  # noqa: E402
+from fastloss.demo import digits, embedding, figure, imbalance, membership, outliers, private  # noqa: E402
 from fastloss.demo._text import table  # noqa: E402
 
 
@@ -27,11 +28,6 @@ def errors():
 
 
 @pytest.fixture(scope="module")
-def accuracies():
-    return private.run(seed=0, quiet=True, seeds=2, steps=60)
-
-
-@pytest.fixture(scope="module")
 def scores():
     return imbalance.run(seed=0, quiet=True, splits=3)
 
@@ -39,6 +35,25 @@ def scores():
 @pytest.fixture(scope="module")
 def searches():
     return embedding.run(seed=0, quiet=True, seeds=2, steps=200)
+
+
+@pytest.fixture(scope="module")
+def worlds_and_trained():
+    """Without privacy for long enough to know the outliers by heart, and with two budgets."""
+    multipliers = {8.0: 2.46875, 1.0: 14.5625}
+    plan = [private.settings_without_noise()[0]]
+    plan += [private.Setting(f"epsilon = {e:g}", e, m, *private.BRIEFLY) for e, m in multipliers.items()]
+    return private.run(seed=0, quiet=True, seeds=2, plan=plan)
+
+
+@pytest.fixture(scope="module")
+def trained(worlds_and_trained):
+    return worlds_and_trained[1]
+
+
+@pytest.fixture(scope="module")
+def attacks(worlds_and_trained):
+    return membership.run(*worlds_and_trained)
 
 
 def test_digits_are_learnt_equally_well_by_all_implementations(trainings):
@@ -101,31 +116,89 @@ def test_a_tenth_of_the_targets_is_spoiled():
     np.testing.assert_array_equal(spoiled[spoiled != target], outliers.OUTLIER_FACTOR * target[spoiled != target])
 
 
-def test_noise_costs_accuracy(accuracies):
-    by_multiplier = {r.noise_multiplier: np.mean(r.values) for r in accuracies}
-    assert set(by_multiplier) == {None, *private.MULTIPLIERS}
-    assert by_multiplier[None] > 0.9
-    assert by_multiplier[0.0] > 0.8
-    assert by_multiplier[16.0] < by_multiplier[0.0]
+def test_noise_costs_accuracy(trained):
+    plain, *_, noisy = (trained[k : k + 3] for k in range(0, len(trained), 3))
+    assert [r.loss for r in plain] == list(private.LOSSES)
+    for a, b in zip(plain, noisy, strict=True):
+        assert np.mean(a.accuracy) > 0.9
+        assert 0.4 < np.mean(b.accuracy) < np.mean(a.accuracy) - 0.05
 
 
-def test_per_sample_gradients_add_up_to_the_batch_gradient():
-    data = digits.load(0)
-    images, labels = data.train_images[:20], data.train_labels[:20]
+def test_settings_keep_to_their_budgets(monkeypatch):
+    from fastloss.privacy import accounting
+
+    monkeypatch.setattr(private, "EPSILONS", (2.0,))
+    budgets = [s for s in private.settings() if np.isfinite(s.epsilon)]
+    assert [s.epsilon for s in budgets] == [2.0]
+    for s in budgets:
+        assert accounting.epsilon(s.noise_multiplier, private.DELTA, s.sampling_rate, s.steps) <= s.epsilon
+    for s in private.settings_without_noise():
+        assert s.noise_multiplier == 0
+        assert membership.bound(s.epsilon) == 1
+
+
+def test_gradients_of_the_outputs_give_the_batch_gradient():
+    """In the form that linear_clip_and_noise takes, without clipping and noise; against the digits part's own."""
     rng = np.random.default_rng(3)
-    weight, bias = digits.new_layers((64, 10), rng)[0]
-    grads = private.per_sample_gradients(weight, bias, images, labels)
-    values = digits.forward([(weight, bias)], images)
-    (expected_weight, expected_bias), *_ = digits.backward(
-        [(weight, bias)], values, digits.by_hand(values[-1], labels)[1] * len(labels)
-    )
-    np.testing.assert_allclose(grads["weight"].sum(axis=0), expected_weight, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(grads["bias"].sum(axis=0), expected_bias, rtol=1e-4, atol=1e-5)
+    layers = digits.new_layers((64, 7, 10), rng)
+    images, labels = rng.random((20, 64), np.float32), rng.integers(0, 10, 20)
+    values = digits.forward(layers, images)
+    _, grad = private.LOSSES["cross-entropy"](values[-1], labels)
+    outputs = private.output_grads(layers, values, grad)
+    got = fl.privacy.linear_clip_and_noise(values[:-1], outputs, np.inf, 0.0, bias=True, reduction="sum")
+    for (weight, bias), want in zip(got, digits.backward(layers, values, grad), strict=True):
+        np.testing.assert_allclose(weight.T, want[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(bias, want[1], rtol=1e-4, atol=1e-5)
+
+
+def test_worlds_toss_coins_and_plant_wrong_labels():
+    labels = np.resize(np.arange(10), 1797)
+    world = private.new_world(labels, 0)
+    assert 800 < world.members.sum() < 1000
+    assert world.planted.sum() == private.PLANTED
+    np.testing.assert_array_equal(world.labels != labels, world.planted)
+    assert world.labels.max() <= 9
+    assert (private.new_world(labels, 1).members != world.members).any()
 
 
 def test_private_training_repeats_with_its_seed():
-    data = digits.load(0)
-    assert private.train(data, 4.0, steps=20, seed=5)[0] == private.train(data, 4.0, steps=20, seed=5)[0]
+    data, setting = digits.load(0), private.Setting("", 4.0, 4.0, 0.5, 0.1, 5, 0.5)
+    one, two = (
+        private.train(data.train_images, data.train_labels, "hinge", setting, expected=100, seed=5) for _ in range(2)
+    )
+    np.testing.assert_array_equal(one[0][0], two[0][0])
+
+
+def test_outliers_are_betrayed_by_plain_models_and_not_by_private_ones(attacks):
+    for a in attacks:
+        if np.isinf(a.setting.epsilon):
+            assert np.mean(a.planted) > 0.7
+            assert 0 < np.mean(a.everyone) < 0.3
+        else:
+            assert abs(np.mean(a.planted)) < 0.3
+            assert np.mean(a.everyone) < membership.bound(a.setting.epsilon)
+
+
+def test_best_threshold():
+    losses, members = np.array([0.1, 0.4, 0.4, 0.2, 3.0]), np.array([True, True, False, True, False])
+    assert membership.best_threshold(losses, members) == 0.2
+    assert membership.advantage(losses, members, 0.2) == pytest.approx(2 / 3)
+    # All that have the loss 0.4 are accused together; where accusing nobody is best, nobody is.
+    assert membership.best_threshold(np.array([0.4, 0.4]), np.array([True, False])) == -np.inf
+    assert membership.advantage(losses, members, -np.inf) == 0
+    # Of noise, the thresholds of other worlds find nothing on average; the best of each own world would.
+    rng = np.random.default_rng(0)
+    worlds = [rng.random(40) for _ in range(100)], [rng.random(40) < 0.5 for _ in range(100)]
+    assert abs(np.mean(membership.attack_each(*worlds))) < 0.05
+    own = [membership.advantage(x, m, membership.best_threshold(x, m)) for x, m in zip(*worlds, strict=True)]
+    assert np.mean(own) > 0.15
+
+
+def test_bound_of_the_advantage():
+    assert membership.bound(1.0, 0.0) == pytest.approx(math.tanh(0.5))
+    assert membership.bound(0.0, 0.25) == 0.25
+    assert membership.bound(np.inf) == membership.bound(700.0) == 1
+    assert membership.bound(50.0, 0.5) == 1
 
 
 def test_weights_move_the_threshold_and_do_not_rank_better(scores):
@@ -182,18 +255,19 @@ def test_batches_hold_what_they_say():
     assert set(digits_drawn) == {4, 7, 9}
 
 
-def test_tables_and_figure(trainings, errors, accuracies, scores, searches, tmp_path):
+def test_tables_and_figure(trainings, errors, scores, searches, trained, attacks, tmp_path):
     for text in (
         digits.report(trainings),
         outliers.report(errors),
-        private.report(accuracies),
         imbalance.report(scores),
         embedding.report(searches),
+        private.report(trained),
+        membership.report(attacks),
     ):
         lines = text.splitlines()
         assert max(map(len, lines)) <= 120
     output = tmp_path / "figure"
-    figure.draw(trainings, errors, accuracies, scores, searches, output)
+    figure.draw(trainings, errors, scores, searches, trained, attacks, output)
     from matplotlib.image import imread
 
     pixels = imread(output, format="png")
@@ -202,16 +276,16 @@ def test_tables_and_figure(trainings, errors, accuracies, scores, searches, tmp_
     assert pixels.std() > 0.05
 
 
-def test_the_whole_command(monkeypatch, tmp_path, capsys, trainings, errors, accuracies, scores, searches):
+def test_the_whole_command(monkeypatch, tmp_path, capsys, trainings, errors, scores, searches, worlds_and_trained):
     monkeypatch.setattr(digits, "run", lambda **keywords: trainings)
     monkeypatch.setattr(outliers, "run", lambda **keywords: errors)
-    monkeypatch.setattr(private, "run", lambda **keywords: accuracies)
+    monkeypatch.setattr(private, "run", lambda **keywords: worlds_and_trained)
     monkeypatch.setattr(imbalance, "run", lambda **keywords: scores)
     monkeypatch.setattr(embedding, "run", lambda **keywords: searches)
     output = tmp_path / "demo.png"
     assert main(["demo", "--output", str(output), "--seed", "3"]) == 0
     printed = capsys.readouterr().out
-    for word in ("Digits", "Diabetes", "Private training", "Imbalance", "Embedding", str(output)):
+    for word in ("Digits", "Diabetes", "Imbalance", "Embedding", "Private training", "Membership", str(output)):
         assert word in printed
     assert output.stat().st_size > 10_000
 

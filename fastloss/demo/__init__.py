@@ -1,8 +1,8 @@
-"""``python -m fastloss demo``: what fastloss is for, on real data, in five parts and one figure.
+"""``python -m fastloss demo``: what fastloss is for, on real data, in six parts and one figure.
 
 One file per part, to be read as examples: ``digits`` (training classifiers), ``outliers`` (regression with bad data),
-``private`` (training with differential privacy), ``imbalance`` (a rare class), ``embedding`` (search by
-similarity). Needs the packages of the extra ``demo``.
+``imbalance`` (a rare class), ``embedding`` (search by similarity), ``private`` (training with differential privacy) and
+``membership`` (an attack on what it trained). Needs the packages of the extra ``demo``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 # Import name: name on the package index.
-PACKAGES = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm"}
+PACKAGES = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm", "dp_accounting": "dp-accounting"}
 
 
 class MissingPackages(ImportError):
@@ -44,21 +44,23 @@ def run_demo(*, output: Path, seed: int = 0, quiet: bool = False) -> None:
     Raises
     ------
     MissingPackages
-        Where scikit-learn, matplotlib or tqdm is not installed.
+        Where scikit-learn, matplotlib, tqdm or dp-accounting is not installed.
     """
     require_packages()
-    from fastloss.demo import digits, embedding, figure, imbalance, outliers, private
+    from fastloss.demo import digits, embedding, figure, imbalance, membership, outliers, private
 
     start = time.perf_counter()
     trainings = digits.run(seed=seed, quiet=quiet)
     print(digits.report(trainings), end="\n\n")
     errors = outliers.run(seed=seed, quiet=quiet)
     print(outliers.report(errors), end="\n\n")
-    accuracies = private.run(seed=seed, quiet=quiet)
-    print(private.report(accuracies), end="\n\n")
     scores = imbalance.run(seed=seed, quiet=quiet)
     print(imbalance.report(scores), end="\n\n")
     searches = embedding.run(seed=seed, quiet=quiet)
     print(embedding.report(searches), end="\n\n")
-    figure.draw(trainings, errors, accuracies, scores, searches, output)
+    worlds, trained = private.run(seed=seed, quiet=quiet)
+    print(private.report(trained), end="\n\n")
+    attacks = membership.run(worlds, trained)
+    print(membership.report(attacks), end="\n\n")
+    figure.draw(trainings, errors, scores, searches, trained, attacks, output)
     print(f"Figure: {output}. All of it took {time.perf_counter() - start:.0f} s.")

@@ -1,4 +1,4 @@
-"""The demo's figure: six panels, one PNG."""
+"""The demo's figure: eight panels, one PNG."""
 
 from __future__ import annotations
 
@@ -10,37 +10,51 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fastloss.demo import digits, embedding, private
+from fastloss.demo import digits, embedding, membership
 from fastloss.demo._text import mean_and_spread
 from fastloss.demo.digits import Training
 from fastloss.demo.embedding import Search
 from fastloss.demo.imbalance import Scores
+from fastloss.demo.membership import Attack
 from fastloss.demo.outliers import OUTLIER_SHARE, Errors
-from fastloss.demo.private import Accuracies
+from fastloss.demo.private import DELTA, PLANTED, Setting, Trained
 
 # Okabe and Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+
+CAVEAT = (
+    "Of the privacy panels: clipping and few steps stopped this attack, as \u201cclipped, short\u201d shows, but they "
+    "promise nothing;\nnoise adds the promise (black bars), and that of epsilon = 4 and 8 is next to nothing. One "
+    "simple attack that fails is no proof of safety.\nSettings were chosen while looking at these images, and the "
+    "noise is seeded."
+)
 
 
 def draw(
     trainings: Sequence[Training],
     errors: Sequence[Errors],
-    accuracies: Sequence[Accuracies],
     scores: Sequence[Scores],
     searches: Sequence[Search],
+    trained: Sequence[Trained],
+    attacks: Sequence[Attack],
     output: Path,
 ) -> None:
     """Draw the results of all parts and save them as PNG."""
-    figure = Figure(figsize=(12.5, 13.5))
+    figure = Figure(figsize=(12.5, 18.5))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.06)
     FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(3, 2)
+    panels: Any = figure.subplots(4, 2)
     _draw_accuracy(panels[0, 0], trainings)
     _draw_times(panels[0, 1], trainings)
     _draw_outliers(panels[1, 0], errors)
-    _draw_private(panels[1, 1], accuracies)
-    _draw_imbalance(panels[2, 0], scores)
-    _draw_embedding(panels[2, 1], searches)
+    _draw_imbalance(panels[1, 1], scores)
+    _draw_embedding(panels[2, 0], searches)
+    _draw_private(panels[2, 1], trained)
+    everyone = [membership.mean_and_error(a.everyone) for a in attacks]
+    planted = [membership.mean_and_error(a.planted) for a in attacks]
+    _draw_attacks(panels[3, 0], "Membership attack by the loss: all images", attacks, everyone)
+    _draw_attacks(panels[3, 1], f"The same on {PLANTED} planted outliers (wrong labels)", attacks, planted)
+    figure.supxlabel(CAVEAT, fontsize=9.5, color="#444444")
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(output, format="png", dpi=130)
@@ -101,21 +115,47 @@ def _draw_outliers(panel: Any, errors: Sequence[Errors]) -> None:
     panel.legend(loc="upper right", frameon=False)
 
 
-def _draw_private(panel: Any, accuracies: Sequence[Accuracies]) -> None:
-    """Accuracy with error bars at evenly spaced noise multipliers."""
-    noisy = [r for r in accuracies if r.noise_multiplier is not None]
-    places = np.arange(len(noisy))
-    means, spreads = 100 * np.transpose([mean_and_spread(r.values) for r in noisy])
-    for r in accuracies:
-        if r.noise_multiplier is None:
-            panel.axhline(100 * float(np.mean(r.values)), color=GREY, ls="--", label="no clipping, no noise")
-    label = f"clipped to norm {private.MAX_GRAD_NORM:g}; mean and deviation of {len(noisy[0].values)} seeds"
-    panel.errorbar(places, means, spreads, fmt="o-", color=GREEN, capsize=4, label=label)
-    panel.set_xticks(places, [f"{r.noise_multiplier:g}" for r in noisy])
-    panel.set(title="Private training: accuracy against noise", xlabel="noise multiplier (not to scale)",
-              ylabel="test accuracy (%)")  # fmt: skip
-    panel.legend(loc="lower left", frameon=False)
+def _tick(setting: Setting) -> str:
+    return setting.name.removeprefix("epsilon = ").replace(" ", "\n")
+
+
+def _lines(panel: Any, names: Sequence[str], settings: Sequence[Setting], values: Any) -> None:
+    """A line for every loss, moved a little so that error bars stay apart; values (settings, losses, 2)."""
+    shown = list(dict.fromkeys(settings))
+    places = np.arange(len(shown))
+    points = np.reshape(values, (len(shown), -1, 2))
+    for k, (name, color, mark) in enumerate(zip(names, (BLUE, ORANGE, GREEN), "os^", strict=True)):
+        mean, spread = points[:, k].T
+        panel.errorbar(places + 0.1 * (k - 1), mean, spread, fmt=mark, color=color, capsize=3, ms=6, label=name)
+        noised = np.isfinite([s.epsilon for s in shown])
+        panel.plot(places[noised] + 0.1 * (k - 1), mean[noised], color=color, alpha=0.6)
+    panel.set_xticks(places, [_tick(s) for s in shown])
+    panel.axvline(np.argmax(noised) - 0.5, color="#BBBBBB", lw=1)
+    panel.set_xlabel(f"epsilon, at delta = {DELTA:g} (left of the line: no noise, none)")
     panel.grid(alpha=0.25)
+
+
+def _draw_private(panel: Any, trained: Sequence[Trained]) -> None:
+    """Accuracy with error bars for every budget."""
+    values = [100 * np.array(mean_and_spread(r.accuracy)) for r in trained]
+    _lines(panel, list(dict.fromkeys(r.loss for r in trained)), [r.setting for r in trained], values)
+    panel.set(title="Private training: accuracy against epsilon", ylabel="test accuracy (%)")
+    label = f"mean and deviation, {len(trained[0].accuracy)} trainings"
+    panel.legend(loc="lower left", frameon=False, title=label, alignment="left")
+
+
+def _draw_attacks(panel: Any, title: str, attacks: Sequence[Attack], values: Sequence[tuple[float, float]]) -> None:
+    """Advantages with standard errors, and what they can't exceed."""
+    settings = list(dict.fromkeys(a.setting for a in attacks))
+    _lines(panel, list(dict.fromkeys(a.loss for a in attacks)), [a.setting for a in attacks], values)
+    for place, setting in enumerate(settings):
+        if np.isfinite(setting.epsilon):
+            most = membership.bound(setting.epsilon)
+            panel.plot([place - 0.4, place + 0.4], [most, most], color="black", lw=2,
+                       label="no attack can exceed" if place + 1 == len(settings) else None)  # fmt: skip
+    panel.axhline(0, color=GREY, lw=1, ls="--")
+    panel.set(title=title, ylabel="advantage (0: guessing, 1: certainty)", ylim=(-0.1, 1.1))
+    panel.legend(loc="lower left", frameon=False, bbox_to_anchor=(0.42, 0.26))
 
 
 def _draw_imbalance(panel: Any, scores: Sequence[Scores]) -> None:
