@@ -3,7 +3,7 @@
 Writes RESULTS.md, the plots it shows, and results.json with every figure. With ``--cells`` only what fits is measured
 (anew), with ``--resume`` only the cells that are missing or were measured while other processes took the CPUs. The
 report is made of all figures that are there and come from the same versions and processor. Parts are named as in the
-report; besides there are "sizes NAME", "small N", "catalogue" and "why".
+report; besides there are "sizes NAME", "small N", "catalogue", "why" and "private ...", the steps beside Opacus.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import argparse
 import gc
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatch
 from math import prod
 from pathlib import Path
 
 import fastloss as fl
-from bench import THREADS, limits, plots, sweeps, tables, why
+from bench import THREADS, limits, plots, steps, sweeps, tables, why
 from bench.cells import CELLS, Cell
 from bench.measure import Others, medians
 from bench.results import DISTURBED, Results
@@ -75,6 +76,15 @@ def run(results: Results, options: argparse.Namespace) -> Iterator[str]:
             gc.collect()
             (found,) = results.found([cell])
             yield f"{cell.name}: {tables.times(found.ratio)}, {found.share:.2f} of the limit"
+    for step in steps.STEPS:
+        if wanted(step.name, options.cells, step.name in results.steps, options.resume):
+            if not steps.fits(step):
+                yield f"{step.name}: left out, it needs too much memory"
+                continue
+            # A copy of its own, whose arrays go when it is done.
+            results.steps[step.name] = steps.measured(replace(step), rounds)
+            gc.collect()
+            yield step.name
     for n in sweeps.SMALL_SIZES:
         if wanted(f"small {n}", options.cells, str(n) in results.small, options.resume):
             results.small[str(n)] = sweeps.small_calls(n, rounds)

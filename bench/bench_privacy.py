@@ -7,6 +7,7 @@ import pytest
 
 from bench.bench_losses import call_of, problem
 from bench.problems import Call, Problem
+from bench.steps import TOLERANCE, Step, apart, calls, clipped_mean
 
 LIBRARIES = ("fastloss", "numpy", "torch", "jax", "opacus")
 CLIP_SIZES = ((1024, 1000), (256, 100_000))
@@ -40,3 +41,16 @@ def bench_clip_and_noise(
 def bench_noise(benchmark: Any, measure: Callable[[Call], None], dtype: str, library: str) -> None:
     p = problem("gaussian", (NOISE_SIZE,), dtype, "noise")
     run(benchmark, measure, p, library, f"gaussian noise {NOISE_SIZE} {dtype}")
+
+
+@pytest.mark.parametrize("step", [Step(8, ((30,), (4, 5))), Step(8, layer=(1, 6, 5)), Step(8, layer=(3, 6, 5))])
+def bench_clip_and_noise_by_all_ways(benchmark: Any, measure: Callable[[Call], None], step: Step) -> None:
+    """Small steps of the report's comparison with Opacus; all ways must agree, and fastloss's is measured."""
+    ways = list(calls(step))
+    for call in ways:
+        if call.reset:
+            call.reset()
+        assert call.proof is not None
+        assert apart(call.proof(), clipped_mean(step)) < TOLERANCE, call.library
+    benchmark.group = step.name
+    measure(ways[0])

@@ -103,6 +103,7 @@ class Results:
     small: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     catalogue: dict[str, dict[str, float]] = field(default_factory=dict)  # seconds, and those of the yardstick
     why: dict[str, Any] = field(default_factory=dict)  # see why.py
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)  # see steps.py
 
     @classmethod
     def load(cls, path: Path) -> Results:

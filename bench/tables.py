@@ -8,6 +8,7 @@ from bench import THREADS, why
 from bench.cells import CELLS
 from bench.results import DISTURBED, ENOUGH, LEAST, NOISE, Found, Results, geometric_mean
 from bench.rivals.with_fastloss import GIVEN
+from bench.steps import OURS, STEPS
 from bench.sweeps import ADD, CLASSES, SMALL_LIMIT, YARDSTICKS
 
 HOW = f"""All contenders of a row take turns; figures are medians over the rounds, after warming up and compiling, on
@@ -163,6 +164,32 @@ def catalogue_table(results: Results) -> str:
     return f"{text}\n\n" + table(["loss", "time", "of its yardstick"], rows)
 
 
+def steps_table(results: Results) -> str:
+    rows = []
+    for step in STEPS:
+        found = results.steps.get(step.name)
+        if not found:
+            continue
+        for way, error in found["errors"].items():
+            seconds, nbytes = found["seconds"].get(way), found["bytes"].get(way)
+            ratio = seconds / found["seconds"][OURS] if seconds else None
+            memory = "–" if nbytes is None else f"{nbytes / 1e6:.1f} MB"
+            rows.append([step.name, way, shown(seconds), times(ratio), memory, f"{error:.0e}"])
+    text = f"""From per-sample gradients, or from what goes into and comes back from a linear layer, to the noised mean:
+float32, bound 1, noise multiplier 1.1, {THREADS} threads. *Instantiated* makes the per-sample gradients of the layer,
+anew in each step; *ghost*, and fastloss where nothing is said, does not. Of Opacus are timed: its sampler of gradients
+or of ghost norms, its optimizer's clipping, noise and scaling, and in the place of its second backward pass the one
+product of this layer; its hooks and autograd are not. *Memory* is by how much the resident memory of the process
+grows at most during a step, inputs and fastloss's given outputs not counted. *Error* is the largest difference, over
+the largest element, of the step without noise from the same in float64: all is rounding, but for the 1e-6 that Opacus
+adds to every norm. Rows that both define alike; those with NaN, norms that underflow in float32 and the like are not
+among them."""
+    disturbed = [name for name, found in results.steps.items() if found["others"] > DISTURBED]
+    if disturbed:
+        text += f" Measured while other processes took over {DISTURBED:.0%} of the CPUs: {'; '.join(disturbed)}."
+    return f"{text}\n\n" + table(["step", "way", "time", "over fastloss's", "memory", "error"], rows)
+
+
 def missed_text(missed: list[Found], results: Results) -> str:
     return "\n".join(f"- **{f.cell.name}**: {why.reason(f, results.why)}" for f in missed)
 
@@ -188,6 +215,8 @@ def report(results: Results) -> str:
         parts += ["## What is missed, and why", missed_text(missed, results)]
     if results.why:
         parts += ["## New outputs", why.about_new_outputs(results.why)]
+    if results.steps:
+        parts += ["## Private steps beside Opacus", steps_table(results)]
     if results.sizes:
         parts += ["## Cost against size", sizes_text(results)]
     if results.catalogue:
