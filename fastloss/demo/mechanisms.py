@@ -27,8 +27,8 @@ def draw(table: ComparisonTable, output: Path) -> None:
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
     panels: Any = figure.subplots(1, 2)
-    _draw_errors(panels[0], table)
-    _draw_densities(panels[1], table)
+    draw_errors(panels[0], table)
+    draw_densities(panels[1], table)
     for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
@@ -36,7 +36,8 @@ def draw(table: ComparisonTable, output: Path) -> None:
     figure.savefig(output, format="png", dpi=130)
 
 
-def _draw_errors(panel: Any, table: ComparisonTable) -> None:
+def draw_errors(panel: Any, table: ComparisonTable) -> None:
+    """Both errors against the number of queries, and where they cross."""
     queries = [row.queries for row in table.rows]
     panel.plot(queries, [row.laplace for row in table.rows], "o-", ms=4, color=BLUE, label="Laplace")
     panel.plot(queries, [row.gaussian for row in table.rows], "s-", ms=4, color=ORANGE, label="Gaussian")
@@ -47,9 +48,10 @@ def _draw_errors(panel: Any, table: ComparisonTable) -> None:
               title=f"Error at epsilon = {table.epsilon:g}, delta = {table.delta:g}")  # fmt: skip
 
 
-def _draw_densities(panel: Any, table: ComparisonTable) -> None:
+def draw_densities(panel: Any, table: ComparisonTable) -> None:
+    """Both densities at the table's last number of queries, shaded where the errors are within their bounds."""
     row = table.rows[-1]
-    x = np.linspace(-1.3, 1.3, 1001) * max(row.laplace, row.gaussian)
+    x = np.linspace(-1.3, 1.3, 401) * max(row.laplace, row.gaussian)
     b, sigma = row.laplace_scale, row.gaussian_sigma
     for density, bound, color, label in (
         (np.exp(-np.abs(x) / b) / (2 * b), row.laplace, BLUE, f"Laplace, b = {b:.3g}"),
@@ -59,7 +61,7 @@ def _draw_densities(panel: Any, table: ComparisonTable) -> None:
         panel.plot(x, density, color=color, label=label)
         panel.fill_between(x, density, where=np.abs(x) <= bound, color=color, alpha=0.12, lw=0)
     panel.set(xlabel="deviation from the true answer", ylabel="density", ylim=(0, None),
-              title=f"Noise on {row.queries} queries (shaded: {table.confidence:.0%})")  # fmt: skip
+              title=f"Noise, number of queries: {row.queries} (shaded: {table.confidence:.0%})")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
