@@ -23,7 +23,8 @@ from fastloss.privacy import _ghost as ghost
 from fastloss.reference import linear as reference
 
 REALS = (np.float32, np.float64)
-# (B, d), (B, c); with a time axis: Gram form (2 T^2 <= d c), instantiated, two time axes, T = 1, and empty ones.
+# (B, d), (B, c); with a time axis: Gram form (2 T^2 <= d c), instantiated, two time axes, T = 1, and empty ones. All
+# these with a time axis are small enough to be made; `ways` tries both.
 SHAPES = [((7, 5), 3), ((6, 4, 9), 8), ((5, 20, 6), 3), ((4, 2, 3, 8), 7), ((3, 1, 5), 2), ((0, 4), 3), ((3, 0, 4), 2)]
 
 
@@ -46,10 +47,17 @@ def exact_square(a, e, bias):
     return Fraction(square, 2**4400)
 
 
+@pytest.fixture(params=["norms", "made"])
+def ways(request, monkeypatch):
+    """By norms and a product, and by gradients that are made, whatever costs less."""
+    monkeypatch.setattr(ghost, "GHOST_COST", 0 if request.param == "norms" else np.inf)
+    return request.param
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize(("shape", "c"), SHAPES)
-def test_equals_clipping_the_gradients(shape, c, real, bias):
+def test_equals_clipping_the_gradients(shape, c, real, bias, ways):
     a, e = layer_of(shape, c, real)
     gradients = reference.linear_gradients(a, e, bias)
     norms = linear_norms(a, e, bias=bias)
@@ -111,8 +119,9 @@ def test_gram_form_that_cancels():
     np.testing.assert_allclose(total, clip_and_sum(reference.linear_gradients(a, e)[0], 1.0).sum, atol=1e-5)
 
 
-def test_several_layers_share_a_norm():
-    one, two = layer_of((9, 6), 4, np.float32, 1), layer_of((9, 5, 7), 3, np.float32, 2)
+@pytest.mark.parametrize("shape", [(9, 6), (9, 3, 6)])
+def test_several_layers_share_a_norm(shape, ways):
+    one, two = layer_of(shape, 4, np.float32, 1), layer_of((9, 5, 7), 3, np.float32, 2)
     for bias in (False, True):
         gradients = [g for a, e in (one, two) for g in reference.linear_gradients(a, e, bias)]
         joint = join_norms(*(linear_norms(a, e, bias=bias) for a, e in (one, two)))
@@ -132,6 +141,37 @@ def test_several_layers_share_a_norm():
     assert join_norms(np.array([1e200, np.inf]), np.array([1e200, 1.0]))[0] == pytest.approx(math.sqrt(2) * 1e200)
 
 
+def test_gradients_are_made_where_that_costs_less_and_is_safe():
+    def chosen(d, c, times, real=np.float32, scale=1.0):
+        a, e = np.full((2, times, d), scale, real), np.ones((2, times, c), real)
+        return ghost.made_costs_less([ghost.Layer(a, e, False)])
+
+    assert chosen(128, 128, 64)
+    assert chosen(512, 512, 64)
+    assert not chosen(128, 128, 4)
+    assert not chosen(128, 128, 1)
+    assert not chosen(8, 8, 1)
+    for real, scales in ((np.float32, (1e-30, 1e30)), (np.float64, (1e-200, 1e200))):
+        assert all(not chosen(8, 8, 4, real, scale) for scale in scales)
+        assert all(chosen(8, 8, 4, real, scale) for scale in (0.0, 1e-5, np.nan, np.inf))
+    both = [ghost.Layer(np.ones((2, t, 8)), np.ones((2, t, 8)), True) for t in (1, 4)]
+    assert not ghost.made_costs_less(both)
+
+
+def test_what_is_made_is_within_the_bound_exactly():
+    """Also where the terms of a gradient cancel; and an infinity that only meets zeros drops its sample."""
+    a, e = layer_of((40, 6, 5), 4, np.float32)
+    a[:, 3:], e[:, 3:] = a[:, :3], -e[:, :3] * np.float32(1 - 2.0**-12)
+    for i in range(40):
+        total = linear_clip_and_noise(a[i : i + 1], e[i : i + 1], 1e-3, 0.0, reduction="sum")
+        assert sum(Fraction(float(v)) ** 2 for v in total.flat) <= Fraction(1e-3) ** 2
+    a[0, 0, 0], e[0, 0] = np.inf, 0
+    np.testing.assert_array_equal(
+        linear_clip_and_noise(a, e, 1.0, 0.0, reduction="sum"),
+        linear_clip_and_noise(a[1:], e[1:], 1.0, 0.0, reduction="sum"),
+    )
+
+
 def test_several_layers_share_norms_whose_squares_underflow():
     """A sample of norm 0, and one of 5e-180 in two layers, of whose squares a double keeps nothing."""
     a, e = np.array([[[0.0], [3e-90]], [[0.0], [4e-90]]]), np.array([[0.0], [1e-90]])
@@ -142,7 +182,7 @@ def test_several_layers_share_norms_whose_squares_underflow():
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 4, 9), (6, 20, 5)])
 @pytest.mark.parametrize("real", REALS)
-def test_nonfinite_zero_and_extreme_samples(real, shape):
+def test_nonfinite_zero_and_extreme_samples(real, shape, ways):
     a, e = layer_of(shape, 3, real)
     a[1], e[2].flat[0], a[3].flat[0], e[4] = 0, np.nan, np.inf, 0
     good = [0, 1, 4, 5]
@@ -162,7 +202,7 @@ def test_nonfinite_zero_and_extreme_samples(real, shape):
 
 
 @pytest.mark.parametrize("real", REALS)
-def test_secure_and_backends(real):
+def test_secure_and_backends(real, ways):
     a, e = layer_of((12, 4, 9), 8, real)
     gradients = [g.astype(np.float64) for g in reference.linear_gradients(a, e, True)]
     options = {"reduction": "sum", "rng": 5, "secure": True}
@@ -178,7 +218,7 @@ def test_secure_and_backends(real):
         np.testing.assert_allclose(other, native, atol=1e-5)
 
 
-def test_same_bits_for_any_number_of_threads():
+def test_same_bits_for_any_number_of_threads(ways):
     a, e = layer_of((300, 4, 32), 16, np.float32)
     results = set()
     for n in (1, 2, 3):
@@ -187,7 +227,7 @@ def test_same_bits_for_any_number_of_threads():
     assert len(results) == 1
 
 
-def test_tiles_do_not_matter(monkeypatch):
+def test_tiles_do_not_matter(monkeypatch, ways):
     a, e = layer_of((40, 6, 9), 8, np.float64)
     whole = linear_clip_and_noise(a, e, 3.0, 0.0, reduction="sum", bias=True)
     norms = linear_norms(a, e)

@@ -1,5 +1,6 @@
 """Clipping and noise for linear and embedding layers without per-sample gradients: "ghost" norms, then one weighted
-product (Li et al. 2022, Bu et al. 2023). The norms and their proof: _ghost.py; embeddings: embedding.py.
+product (Li et al. 2022, Bu et al. 2023); or gradients a tile at a time, where that costs less. The norms, their proof
+and the choice: _ghost.py; embeddings: embedding.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from fastloss import _arguments as arguments
 from fastloss import _settings
 from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
-from fastloss.privacy._ghost import Layer, factors_of
+from fastloss.privacy._ghost import Layer, factors_of, made_costs_less, tiles
 from fastloss.privacy._gradients import Gradients
 from fastloss.privacy.clip import clip_gradients, finish
 from fastloss.privacy.noise import GAUSSIAN, as_generator
@@ -109,7 +110,7 @@ def linear_clip_and_noise(
     rng: object = None,
     secure: bool = False,
 ) -> Any:
-    r"""Clip, add up and noise the per-sample gradients of linear layers, without making them.
+    r"""Clip, add up and noise the per-sample gradients of linear layers, without an array of them.
 
     .. math::
 
@@ -118,7 +119,8 @@ def linear_clip_and_noise(
 
     Equal to `clip_and_noise` of the gradients to rounding. The norm that decides is never below the exact one, so the
     exact norm of what a sample adds is at most C; as in `clip_and_sum` the rounding of the floating-point sum is not
-    claimed. A sample that holds a NaN or inf adds 0. Besides a tile of samples, memory is that of the output.
+    claimed. A sample that holds a NaN or inf adds 0. Besides a tile of samples, memory is that of the output. With a
+    time axis the gradients of a tile are made, where that costs less than their norms.
 
     Parameters
     ----------
@@ -171,12 +173,12 @@ def linear_clip_and_noise(
     if secure:
         budget = budget_of(rule, [sum(layer.size for layer in layers)], GAUSSIAN, scale)
         sums = np.zeros(sum(layer.size for layer in layers), np.int64)
-        _add_rounded(layers, secure_rule(rule, budget, layers[0].batch), sums, 1 / budget.grid)
+        _add_made(layers, secure_rule(rule, budget, layers[0].batch), sums, 1 / budget.grid)
         if scale > 0:
             generator._add_integers(GAUSSIAN, budget.scale, sums)
         write_grid(sums, arrays, budget.grid, divisor)
     else:
-        sums = _clipped_sums(layers, bound, real)
+        sums = _clipped_sums(layers, rule, real)
         key, first = generator._reserve(GAUSSIAN, sums.size) if scale > 0 else (None, 0)
         finish(sums, arrays, divisor, False, key, first, scale)
     results = list(pairs) if bias else outputs
@@ -196,13 +198,25 @@ def _layers(inputs: Any, output_grads: Any, bias: bool, several: bool) -> list[L
     return layers
 
 
-def _clipped_sums(layers: list[Layer], bound: float, real: np.dtype[Any]) -> Array:
+def _clipped_sums(layers: list[Layer], rule: rules.Rule, real: np.dtype[Any]) -> Array:
     """The layers' sums in double, one after the other."""
+    (bound,) = rule.bounds
     backend = _settings.get_backend()
     if backend == "reference":
         return _twin(layers, bound)
-    factors = factors_of([layer.norms() for layer in layers], bound, real)
     sums = np.zeros(sum(layer.size for layer in layers))
+    if made_costs_less(layers):
+        _add_made(layers, rule, sums)
+    else:
+        _add_weighted(layers, factors_of([layer.norms() for layer in layers], bound, real), sums)
+    if backend == "check":
+        factors = factors_of([layer.norms() for layer in layers], bound, real)
+        _backend.compare("sums", sums, _twin(layers, bound), _tolerance(layers, factors, real))
+    return sums
+
+
+def _add_weighted(layers: list[Layer], factors: Array, sums: Array) -> None:
+    """Add the weighted products of the layers."""
     at = 0
     for layer in layers:
         weight = sums[at : at + layer.rows * layer.columns].reshape(layer.rows, layer.columns)
@@ -210,9 +224,6 @@ def _clipped_sums(layers: list[Layer], bound: float, real: np.dtype[Any]) -> Arr
         b = sums[at : at + layer.rows] if layer.bias else None
         at += layer.rows * layer.bias
         layer.add_weighted(factors, weight, b)
-    if backend == "check":
-        _backend.compare("sums", sums, _twin(layers, bound), _tolerance(layers, factors, real))
-    return sums
 
 
 def _tolerance(layers: list[Layer], factors: Array, real: np.dtype[Any]) -> Array:
@@ -237,15 +248,8 @@ def _twin(layers: list[Layer], bound: float) -> Array:
     return reference.clipped_sums([part for parts in gradients for part in parts], bound)
 
 
-def _add_rounded(layers: list[Layer], rule: rules.Rule, sums: Array, units: float) -> None:
-    """Add every sample's gradient, clipped and rounded, to int64 sums."""
-    step = min(max(2**19 // max(sum(layer.size for layer in layers), 1), 1), max(layers[0].batch, 1))
-    for start in range(0, layers[0].batch, step):
-        parts = []
-        for layer in layers:
-            a, e = (x[start : start + step].astype(np.float64) for x in (layer.inputs, layer.grads))
-            with np.errstate(invalid="ignore", over="ignore"):
-                parts.append(e.swapaxes(1, 2) @ a)
-                if layer.bias:
-                    parts.append(e.sum(axis=1))
+def _add_made(layers: list[Layer], rule: rules.Rule, sums: Array, units: float = 0.0) -> None:
+    """Add every sample's gradient, made and clipped; with units (int64 sums) made in double and rounded."""
+    for rows in tiles(np.arange(layers[0].batch), sum(layer.size for layer in layers)):
+        parts = [part for layer in layers for part in layer.made(slice(rows[0], rows[-1] + 1), double=units > 0)]
         clip_gradients(Gradients(parts), rule, sums, units)
