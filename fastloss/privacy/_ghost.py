@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from fastloss import _arguments as arguments
 from fastloss.privacy._gradients import Gradients
+from fastloss.privacy._passes import clip_gradients
 from fastloss.privacy._rules import Rule
-from fastloss.privacy.clip import clip_gradients
 
 Array = npt.NDArray[Any]
 

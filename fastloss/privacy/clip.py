@@ -10,18 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _core, _settings
-from fastloss.privacy import _backend
+from fastloss import _core
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._gradients import Gradients
+from fastloss.privacy._passes import clip_gradients, finish
 from fastloss.privacy._rules import Rule
-from fastloss.privacy.noise import GAUSSIAN, LAPLACE, NoiseGenerator, as_generator
-from fastloss.privacy.secure import budget_of, secure_rule, write_grid
+from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
+from fastloss.privacy.secure import SecureBudget, budget_of, secure_rule, write_grid
 
 Array = npt.NDArray[Any]
-
-# AUTO-S (Bu et al. 2023): factor C / (norm + gamma).
-AUTOMATIC_GAMMA = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +46,11 @@ class ClippedSum:
         How it was clipped.
     noised : bool
         Whether `add_noise` has added noise to it, which happens once.
+    grid : float
+        With ``secure=True`` the power of two that rows were rounded to multiples of, else 0.
+    steps : ndarray of int64, or None
+        With ``secure=True`` the exact sum in units of `grid`, all coordinates of all arrays in order, which is what
+        `add_noise` uses; ``sum`` is this in floating point. **Not private.**
     """
 
     sum: Any = field(repr=False)
@@ -61,6 +63,8 @@ class ClippedSum:
     mode: str
     max_grad_norm: float | tuple[float, ...]
     noised: bool = field(default=False, repr=False)
+    grid: float = field(default=0.0, repr=False)
+    steps: npt.NDArray[np.int64] | None = field(default=None, repr=False)
 
 
 def per_sample_norms(grads: object, *, norm: str = "l2") -> Array:
@@ -108,6 +112,7 @@ def clip_and_sum(
     nonfinite: str = "zero",
     accumulate: ClippedSum | None = None,
     out: Any = None,
+    secure: bool = False,
 ) -> ClippedSum:
     """Clip every sample's gradient and add them up.
 
@@ -135,6 +140,10 @@ def clip_and_sum(
         It is not changed (its own arrays may be given as `out`).
     out : ndarray, or arrays in the structure of `grads`, optional
         Where the sum goes: exactly its shapes and type.
+    secure : bool
+        True: for ``add_noise(secure=True)``. Rows are clipped to a little less than C (at most 0.1 %, so that their
+        norm is at most C once they are rounded), rounded to multiples of a power of two and added up in int64: exact,
+        so neither their order nor how they are cut into pieces changes a bit. See `ClippedSum.grid`.
 
     Returns
     -------
@@ -161,11 +170,14 @@ def clip_and_sum(
     gradients = Gradients(grads)
     rule = rules.check_rule(gradients, max_grad_norm, norm, mode)
     rules.check_choice(nonfinite, "nonfinite", ("zero", "raise"))
-    result, arrays = gradients.outputs(out) if accumulate is None else _outputs_over(gradients, out, accumulate, rule)
-    sums = _initial_sums(gradients, accumulate)
-    norms, states = clip_gradients(gradients, rule, sums)
+    budget = budget_of(rule, _sizes(gradients, rule)) if arguments.flag(secure, "secure") else None
+    if accumulate is None:
+        result, arrays = gradients.outputs(out)
+    else:
+        result, arrays = _outputs_over(gradients, out, accumulate, rule, secure)
+    sums, norms, states = _summed(gradients, rule, budget, accumulate)
     bad = _nonfinite_rows(gradients, states, nonfinite)
-    finish(sums, arrays, 1.0)
+    finish(sums if budget is None else sums * budget.grid, arrays, 1.0)
 
     shown = norms.T.copy() if rule.mode == "per_layer" else norms[0]
     batch, nonfinite_rows = gradients.batch_size, int(bad.sum())
@@ -186,6 +198,8 @@ def clip_and_sum(
         norm=rule.norm,
         mode=rule.mode,
         max_grad_norm=rule.max_grad_norm,
+        grid=0.0 if budget is None else budget.grid,
+        steps=None if budget is None else sums,
     )
 
 
@@ -261,69 +275,43 @@ def clip_and_noise(
     rules.check_choice(nonfinite, "nonfinite", ("zero", "raise"))
     divisor = rules.check_divisor(expected_batch_size, reduction)
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
+    hardened = arguments.flag(secure, "secure")
     scale = rules.noise_scale(multiplier, rule)
     generator = as_generator(rng)
     result, arrays = gradients.outputs(out)
-    if secure:
-        _secure(gradients, rule, arrays, divisor, mechanism, scale, nonfinite, generator)
-        return result
-    sums = _initial_sums(gradients, None)
-    _, states = clip_gradients(gradients, rule, sums)
+    budget = budget_of(rule, _sizes(gradients, rule), mechanism, scale) if hardened else None
+    sums, _, states = _summed(gradients, rule, budget, None)
     if nonfinite == "raise":
         _nonfinite_rows(gradients, states, nonfinite)
+    if budget is not None:
+        if scale > 0:
+            generator._add_integers(mechanism, budget.scale, sums)
+        write_grid(sums, arrays, budget.grid, divisor)
+        return result
     key, first = generator._reserve(mechanism, sums.size) if scale > 0 else (None, 0)
     finish(sums, arrays, divisor, mechanism == LAPLACE, key, first, scale)
     return result
 
 
-def _secure(
-    gradients: Gradients,
-    rule: Rule,
-    arrays: list[Array],
-    divisor: float,
-    mechanism: str,
-    scale: float,
-    nonfinite: str,
-    generator: NoiseGenerator,
-) -> None:
-    """Write the noised integer sum, times its grid, divided."""
-    sizes = [
-        sum(n for n, g in zip(gradients.sizes, rule.groups, strict=True) if g == k) for k in range(len(rule.bounds))
-    ]
-    budget = budget_of(rule, sizes, mechanism, scale)
-    sums = np.zeros(sum(gradients.sizes), np.int64)
-    _, states = clip_gradients(gradients, secure_rule(rule, budget, gradients.batch_size), sums, 1 / budget.grid)
-    if nonfinite == "raise":
-        _nonfinite_rows(gradients, states, nonfinite)
-    if scale > 0:
-        generator._add_integers(mechanism, budget.scale, sums)
-    write_grid(sums, arrays, budget.grid, divisor)
+def _sizes(gradients: Gradients, rule: Rule) -> list[int]:
+    """How many coordinates each bound is for."""
+    pairs = list(zip(gradients.sizes, rule.groups, strict=True))
+    return [sum(size for size, group in pairs if group == k) for k in range(len(rule.bounds))]
 
 
-def clip_gradients(gradients: Gradients, rule: Rule, sums: Array | None, units: float = 0.0) -> tuple[Array, Array]:
-    """Norms and states, (norm groups, B); clipped rows are added to sums (with units: int64, of rows times units)."""
-    norms = np.zeros((len(rule.bounds), gradients.batch_size))
-    states = np.zeros(norms.shape, np.uint8)
-    backend = _settings.get_backend()
-    if backend == "reference":
-        _backend.clip(gradients, rule, sums, norms, states, units)
-        return norms, states
-    before = sums.copy() if backend == "check" and sums is not None else None
-    _core.clip(
-        gradients.matrices,
-        np.array(rule.groups, np.intp),
-        np.array(rule.bounds),
-        rule.norm == "l1",
-        rule.mode == "automatic",
-        AUTOMATIC_GAMMA,
-        sums.view(np.float64) if units and sums is not None else sums,
-        norms,
-        states,
-        units,
-    )
-    if backend == "check":
-        _backend.check_clip(gradients, rule, before, sums, norms, states, units)
-    return norms, states
+def _summed(
+    gradients: Gradients, rule: Rule, budget: SecureBudget | None, accumulate: ClippedSum | None
+) -> tuple[Array, Array, Array]:
+    """Sums (with a budget int64, in steps of its grid), norms and states."""
+    if budget is None:
+        sums = _initial_sums(gradients, accumulate)
+        return sums, *clip_gradients(gradients, rule, sums)
+    batch = gradients.batch_size
+    if accumulate is None or accumulate.steps is None:
+        sums = np.zeros(sum(gradients.sizes), np.int64)
+    else:
+        sums, batch = accumulate.steps.copy(), batch + accumulate.batch_size
+    return sums, *clip_gradients(gradients, secure_rule(rule, budget, batch), sums, 1 / budget.grid)
 
 
 def _initial_sums(gradients: Gradients, accumulate: ClippedSum | None) -> Array:
@@ -338,29 +326,6 @@ def _initial_sums(gradients: Gradients, accumulate: ClippedSum | None) -> Array:
     return sums
 
 
-def finish(
-    sums: Array,
-    arrays: list[Array],
-    divisor: float,
-    laplace: bool = False,
-    key: Array | None = None,
-    first: int = 0,
-    scale: float = 0.0,
-) -> None:
-    """Write (sums + noise) / divisor to the outputs, one after the other in the stream."""
-    at, backend, distribution = 0, _settings.get_backend(), LAPLACE if laplace else GAUSSIAN
-    for array in arrays:
-        part, index = sums[at : at + array.size], first + at
-        at += array.size
-        if backend == "reference":
-            _backend.finish(part, array, divisor, distribution, key, index, scale)
-            continue
-        want = _backend.noised(part, array, divisor, distribution, key, index, scale) if backend == "check" else None
-        _core.finish_sums(part, array, divisor, laplace, key, index, scale)
-        if want is not None:
-            _backend.check_finish(want, array, divisor, scale)
-
-
 def _nonfinite_rows(gradients: Gradients, states: Array, nonfinite: str) -> npt.NDArray[np.bool_]:
     """Which rows hold a NaN or inf; raises where they must not."""
     bad: npt.NDArray[np.bool_] = (states == _core.ROW_NONFINITE).any(axis=0)
@@ -370,7 +335,9 @@ def _nonfinite_rows(gradients: Gradients, states: Array, nonfinite: str) -> npt.
     return bad
 
 
-def _outputs_over(gradients: Gradients, out: object, accumulate: object, rule: Rule) -> tuple[Any, list[Array]]:
+def _outputs_over(
+    gradients: Gradients, out: object, accumulate: object, rule: Rule, secure: bool
+) -> tuple[Any, list[Array]]:
     """Outputs, after checking that the accumulated result is one of the same kind."""
     if not isinstance(accumulate, ClippedSum):
         raise TypeError(f"accumulate is a {type(accumulate).__name__}; expected a ClippedSum")
@@ -380,6 +347,7 @@ def _outputs_over(gradients: Gradients, out: object, accumulate: object, rule: R
         ("norm", accumulate.norm, rule.norm),
         ("mode", accumulate.mode, rule.mode),
         ("max_grad_norm", accumulate.max_grad_norm, rule.max_grad_norm),
+        ("secure", accumulate.steps is not None, secure),
     ):
         if before != now:
             raise ValueError(f"accumulate was clipped with {name} = {before!r}; expected {now!r}, as here")

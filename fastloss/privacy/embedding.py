@@ -14,7 +14,7 @@ from fastloss import _settings
 from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._ghost import UNIT, Norms, factors_of, row_norms, tiles
-from fastloss.privacy.clip import finish
+from fastloss.privacy._passes import finish
 from fastloss.privacy.noise import GAUSSIAN, as_generator
 from fastloss.privacy.secure import budget_of, secure_rule, write_grid
 from fastloss.reference import linear as reference

@@ -16,7 +16,7 @@ from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._ghost import Layer, factors_of, made_costs_less, tiles
 from fastloss.privacy._gradients import Gradients
-from fastloss.privacy.clip import clip_gradients, finish
+from fastloss.privacy._passes import clip_gradients, finish
 from fastloss.privacy.noise import GAUSSIAN, as_generator
 from fastloss.privacy.secure import budget_of, secure_rule, write_grid
 from fastloss.reference import linear as reference

@@ -15,9 +15,10 @@ from fastloss import _arguments as arguments
 from fastloss.privacy import _rules as rules
 from fastloss.privacy import calibration as calibrate
 from fastloss.privacy._gradients import Gradients
-from fastloss.privacy.clip import ClippedSum, finish
+from fastloss.privacy._passes import finish
+from fastloss.privacy.clip import ClippedSum
 from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
-from fastloss.privacy.secure import noise_on_grid
+from fastloss.privacy.secure import noise_budget, noise_on_grid, write_grid
 
 Array = npt.NDArray[Any]
 
@@ -162,6 +163,7 @@ def add_noise(
     reduction: str = "mean",
     mechanism: str = GAUSSIAN,
     rng: object = None,
+    secure: bool = False,
     out: Any = None,
 ) -> Any:
     """Add noise to a sum of clipped gradients, once, and divide: the second half of `clip_and_noise`.
@@ -185,20 +187,24 @@ def add_noise(
         The noise. Laplace needs a sum that was clipped with ``norm="l1"``.
     rng : None, int or NoiseGenerator
         As in `clip_and_noise`.
+    secure : bool
+        As in `clip_and_noise`: integer noise on an exact sum of rows on a grid. So `clipped` must come from
+        ``clip_and_sum(secure=True)``, and such a sum takes no other noise.
     out : ndarray, or arrays in the structure of ``clipped.sum``, optional
         Where the result goes: exactly its shapes and type. They may be the arrays of ``clipped.sum`` themselves.
 
     Returns
     -------
     ndarray, or a list, tuple or dict of them
-        In the structure of ``clipped.sum``. For float64 sums the same bits as from `clip_and_noise` with the same
-        seed; a float32 sum has been rounded once more, as ``clipped.sum`` is float32.
+        In the structure of ``clipped.sum``. With ``secure=True``, and for float64 sums, the same bits as from
+        `clip_and_noise` with the same seed; else a float32 sum has been rounded once more, as ``clipped.sum`` is
+        float32.
 
     Raises
     ------
     TypeError, ValueError
         For an argument out of its domain, a mean without `expected_batch_size`, Laplace noise on a sum clipped in L2,
-        or a sum that has been noised; nothing is then written.
+        a sum that has been noised, or one that was made with another `secure`; nothing is then written.
 
     Examples
     --------
@@ -206,8 +212,8 @@ def add_noise(
     >>> from fastloss.privacy import add_noise, clip_and_sum
     >>> total = None
     >>> for part in (np.ones((3, 4)), np.ones((1, 4))):
-    ...     total = clip_and_sum(part, 1.0, accumulate=total)
-    >>> add_noise(total, 1.1, expected_batch_size=4).shape
+    ...     total = clip_and_sum(part, 1.0, accumulate=total, secure=True)
+    >>> add_noise(total, 1.1, expected_batch_size=4, secure=True).shape
     (4,)
     """
     if not isinstance(clipped, ClippedSum):
@@ -216,12 +222,24 @@ def add_noise(
     rules.check_norm(clipped.norm, mechanism)
     divisor = rules.check_divisor(expected_batch_size, reduction)
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
+    hardened = arguments.flag(secure, "secure")
     scale = rules.noise_scale_of(multiplier, clipped.sensitivity, clipped.max_grad_norm)
     if clipped.noised:
         raise ValueError("clipped has been noised; expected a sum without noise, as each is noised once")
+    if hardened != (clipped.steps is not None):
+        raise ValueError(f"secure = {secure!r} with a sum that was not clipped for it; expected clipped to come from "
+                         f"clip_and_sum(..., secure={secure!r})")  # fmt: skip
     generator = as_generator(rng)
     sums = Gradients(_map(clipped.sum, lambda array: array[None]))
     result, outputs = _outputs(sums, out)
+    if clipped.steps is not None:
+        steps = clipped.steps.copy()
+        budget = noise_budget(clipped.grid, (), mechanism, scale, steps.size)
+        if scale > 0:
+            object.__setattr__(clipped, "noised", True)
+            generator._add_integers(mechanism, budget.scale, steps)
+        write_grid(steps, outputs, clipped.grid, divisor)
+        return result
     total = np.concatenate([matrix.reshape(-1) for matrix in sums.matrices]).astype(np.float64, copy=False)
     key, first = None, 0
     if scale > 0:

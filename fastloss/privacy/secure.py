@@ -7,12 +7,14 @@ neither time nor memory accesses of the sampler depend on the values it draws.
 
 The grid. Rounding moves each of D coordinates by at most g/2, a vector by at most sqrt(D) g/2 (L2) or D g/2 (L1). Rows
 are clipped to C' = C - that, so what is summed has a norm <= C exactly, and neighbouring sums differ by at most C on
-the grid. g is the largest power of two that costs at most 2^-10 of C and makes the scale of Gaussian noise at least
-2^20 steps.
+the grid. g is the largest power of two that costs at most 2^-10 of C and is at most 2^-20 of the sensitivity: known
+before the noise is, so that `clip_and_sum` can add up what `add_noise` noises later.
 
-The noise. The discrete Gaussian of scale s >= 2^20 steps obeys the same Renyi and concentrated bounds as the continuous
-one (Canonne, Kamath, Steinke 2020), and its (epsilon, delta) curve is that of the continuous one to within a relative
-1/s^2, 1e-12. The discrete Laplace of scale b/g on an integer of sensitivity C/g is (C/b)-DP exactly.
+The noise. The discrete Gaussian of scale s obeys the same Renyi and concentrated bounds as the continuous one of s,
+exactly (Canonne, Kamath, Steinke 2020). Its scale is sqrt((sigma/g)^2 + 1/12) steps. With that, from s = 2^14 on (a
+noise multiplier of 1/64), it is within a total variation distance of 0.001 / s^4 of the continuous Gaussian of sigma,
+rounded to the grid: what holds for Gaussian noise of sigma, sampled, composed, by whatever accountant, holds for it,
+but for that distance. The discrete Laplace of scale b/g on an integer of sensitivity C/g is (C/b)-DP exactly.
 
 The budget. The samplers are within a total variation distance TV of these laws, so a release of D coordinates is
 (epsilon, delta + (1 + e^epsilon) D TV)-DP; ``delta_sampler`` = D TV is reported, and bounded by delta/1000 where a
@@ -20,6 +22,8 @@ function knows delta, by 1e-9 (a thousandth of delta = 1e-6) where it does not. 
 delta_sampler)-DP in the same sense, not pure. Over T steps the budgets add up.
 
 What is not claimed: anything about the memory or caches that hold inputs and sums, or about the time of clipping.
+
+Derivations and figures, each with the test that checks it: docs/privacy-secure.md.
 """
 
 from __future__ import annotations
@@ -47,6 +51,10 @@ SHARE_OF_DELTA = 1e-3
 # Integers that doubles hold when clipped rows are rounded, and sums that int64 holds with noise to spare.
 LARGEST_TERM, LARGEST_SUM = 2.0**51, 2.0**62
 
+# A sensitivity has so many steps of the grid at least: Gaussian noise of a multiplier of 1/64 then has 2^14, from where
+# on it is within LAW_DISTANCE / s^4 of the rounded continuous law.
+STEPS_OF_SENSITIVITY, LEAST_SCALE, LAW_DISTANCE = 2.0**20, 2.0**14, 1e-3
+
 
 @dataclass(frozen=True)
 class SecureBudget:
@@ -55,13 +63,15 @@ class SecureBudget:
     Attributes
     ----------
     grid : float
-        The step g, a power of two: results are multiples of it (before the division by the batch size).
+        The step g, a power of two: results are multiples of it (before the division by the batch size). It depends on
+        the bounds and the number of coordinates alone.
     bounds : tuple of float
         C', what rows are clipped to so that they have a norm <= C once they are rounded; one per norm.
     scale : float
         Scale of the integer noise, in steps of the grid; 0 for none.
     distance : float
-        Upper bound of the total variation distance of one value from its ideal law.
+        Upper bound of the total variation distance of one value from its ideal law: the rounded continuous Gaussian
+        (below a scale of 2^14 the discrete one), or the discrete Laplace.
     delta_sampler : float
         ``distance`` times the number of coordinates.
     """
@@ -140,21 +150,25 @@ def secure_budget(
     return budget_of(rule, [count], mechanism, rules.noise_scale(multiplier, rule))
 
 
-def budget_of(rule: rules.Rule, sizes: Sequence[int], mechanism: str, scale: float) -> SecureBudget:
+def budget_of(rule: rules.Rule, sizes: Sequence[int], mechanism: str = GAUSSIAN, scale: float = 0.0) -> SecureBudget:
     """The budget of clipping by a rule, with as many coordinates per bound, and noise of that scale (0: none)."""
     if math.inf in rule.bounds:
         raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} with secure = True; expected finite bounds")
     rounding = [_rounding(rule.norm, size) for size in sizes]
-    grid = _grid(min(c / max(2 * r, 1) for c, r in zip(rule.bounds, rounding, strict=True)), mechanism, scale)
+    affordable = min(c / max(2 * r, 1) for c, r in zip(rule.bounds, rounding, strict=True))
+    grid = _power_below(min(affordable * 2.0**-9, rule.sensitivity / STEPS_OF_SENSITIVITY))
     # C - rounding * grid, rounded down.
     bounds = tuple(
         math.nextafter(c - math.nextafter(r * grid, math.inf), -math.inf) if r else c
         for c, r in zip(rule.bounds, rounding, strict=True)
     )
-    if not min(bounds) > 0 or not math.isfinite(1 / grid):
+    if not min(bounds) > 0 or grid == 0 or not math.isfinite(1 / grid):
         raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} leaves {min(bounds)!r} for rows that are rounded to "
                          "multiples of 2^-1022 or more; expected larger bounds with secure = True")  # fmt: skip
-    return _budget(grid, bounds, mechanism, scale, sum(sizes), None)
+    if max(bounds) / grid >= LARGEST_TERM:
+        raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} has bounds too far apart for one grid of {grid!r}; "
+                         "expected the largest below 2^51 steps with secure = True")  # fmt: skip
+    return noise_budget(grid, bounds, mechanism, scale, sum(sizes))
 
 
 def secure_rule(rule: rules.Rule, budget: SecureBudget, batch_size: int) -> rules.Rule:
@@ -213,12 +227,14 @@ def noise_on_grid(
     """
     size = sum(array.size for array in values)
     rounding = _rounding("l1" if mechanism == LAPLACE else "l2", size)
-    grid = _grid(sensitivity / max(2 * rounding, 1), mechanism, scale)
+    step = sensitivity / max(2 * rounding, 1)
+    finest = max(scale * 2.0**-20, step * 2.0**-40) if mechanism == GAUSSIAN else math.inf
+    grid = _power_below(min(step * 2.0**-9, finest))
     if grid == 0 or not math.isfinite(1 / grid):
         raise ValueError(f"sensitivity = {sensitivity!r} is too small to round to a grid; expected more than 1e-290")
     enlarged = sensitivity + 2 * rounding * (grid + 2 * uncertainty)
     factor = (enlarged / sensitivity) * (1 + 2.0**-50)
-    budget = _budget(grid, (enlarged,), mechanism, scale * factor, size, delta)
+    budget = noise_budget(grid, (enlarged,), mechanism, scale * factor, size, delta)
     sums = np.empty(size, np.int64)
     at = 0
     for array in values:
@@ -245,14 +261,9 @@ def _rounding(norm: str, size: int) -> float:
     return math.nextafter(math.sqrt(size) / 2, math.inf) if norm == "l2" and size else size / 2
 
 
-def _grid(step: float, mechanism: str, scale: float) -> float:
-    """The largest power of two that is at most 2^-9 of the step that rounding could afford, and 2^-20 of a Gaussian's
-    scale, though not below 2^-40 of the step for its sake.
-    """
-    largest = step * 2.0**-9
-    if mechanism == GAUSSIAN and scale > 0:
-        largest = min(largest, max(scale * 2.0**-20, step * 2.0**-40))
-    return math.ldexp(1.0, math.frexp(largest)[1] - 1) if largest > 0 else 0.0
+def _power_below(x: float) -> float:
+    """The largest power of two that is at most x > 0; 0 where that is none."""
+    return math.ldexp(1.0, math.frexp(x)[1] - 1) if x > 0 else 0.0
 
 
 def _distance(mechanism: str, scale: float) -> float:
@@ -264,12 +275,16 @@ def _distance(mechanism: str, scale: float) -> float:
     return law_of(mechanism, scale).distance
 
 
-def _budget(
-    grid: float, bounds: tuple[float, ...], mechanism: str, scale: float, size: int, delta: float | None
+def noise_budget(
+    grid: float, bounds: tuple[float, ...], mechanism: str, scale: float, size: int, delta: float | None = None
 ) -> SecureBudget:
     """Checked: the sampler's part is within its share of delta."""
-    steps = math.nextafter(scale / grid, math.inf) if scale > 0 else 0.0
-    distance = _distance(mechanism, steps)
+    steps, gap = scale / grid, 0.0
+    if mechanism == GAUSSIAN and scale > 0:
+        steps = math.hypot(steps, math.sqrt(1 / 12)) * (1 + 2.0**-50)
+        gap = LAW_DISTANCE / steps**4 if steps >= LEAST_SCALE else 0.0
+    steps = math.nextafter(steps, math.inf) if scale > 0 else 0.0
+    distance = _distance(mechanism, steps) + gap
     total = distance * size
     allowed = LARGEST_DELTA if delta is None else SHARE_OF_DELTA * delta
     if total > allowed:
