@@ -88,7 +88,7 @@ def check(program, laws=LAWS, values=600, patterns=12):
     for distribution, scale in laws:
         done, ranges = trace(program, "integers", law_of(distribution, scale), values, patterns)
         assert len(set(done)) == 1, (distribution, scale)
-        assert len(set(ranges)) > patterns // 2  # the values did differ
+        assert len(set(ranges)) > 2  # the values did differ
         assert max(most - least for least, most in ranges) > 4 * scale
 
 
