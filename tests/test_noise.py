@@ -64,12 +64,29 @@ def split_nonce(counter, nonce):
 
 
 @pytest.mark.parametrize(("key", "counter", "nonce", "block"), VECTORS)
-def test_chacha20_vectors(key, counter, nonce, block):
+def test_chacha20_vectors(isa, key, counter, nonce, block):
     counter64, nonce64 = split_nonce(counter, nonce)
     blocks = _core.chacha20(words_of(key), counter64, nonce64)
     assert blocks[0].astype("<u4").tobytes().hex() == block
     twin = reference.chacha20(words_of(key), np.arange(counter64, counter64 + 16, dtype=np.uint64), nonce64)
     np.testing.assert_array_equal(blocks, twin)
+
+
+# Section 2.4.2: the key of 2.3.2, two blocks from counter 1 on.
+SUNSCREEN = (
+    b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
+    b"sunscreen would be it."
+)
+ENCRYPTED = (
+    "6e2e359a2568f98041ba0728dd0d6981e97e7aec1d4360c20a27afccfd9fae0bf91b65c5524733ab8f593dabcd62b3571639d624e65152ab8f53"
+    "0c359f0861d807ca0dbf500d6a6156a38e088a22b65e52bc514d16ccf806818ce91ab77937365af90bbf74a35be6b40b8eedf2785e42874d"
+)
+
+
+def test_chacha20_encryption(isa):
+    counter, nonce = split_nonce(1, "000000000000004a00000000")
+    stream = _core.chacha20(words_of(bytes(range(32))), counter, nonce).astype("<u4").tobytes()
+    assert bytes(a ^ b for a, b in zip(SUNSCREEN, stream, strict=False)).hex() == ENCRYPTED
 
 
 def test_chacha20_counter_carries_into_the_high_word():
@@ -153,80 +170,7 @@ def test_same_bits_on_avx2_and_avx512():
     assert digest_of("avx2") == digest_of("avx512")
 
 
-# ---- Distributions ----
-
-CDF = {"gaussian": stats.norm.cdf, "laplace": stats.laplace.cdf}
-VARIANCE = {"gaussian": 1.0, "laplace": 2.0}
-KURTOSIS = {"gaussian": 3.0, "laplace": 6.0}
-
-
-@pytest.fixture(
-    scope="module", params=[(d, t) for d in DISTRIBUTIONS for t in REALS], ids=lambda p: f"{p[0]}-{p[1].__name__}"
-)
-def sample(request):
-    distribution, real = request.param
-    return distribution, draw(NoiseGenerator(20250101), distribution, 4_000_000, dtype=real).astype(np.float64)
-
-
-def test_kolmogorov_smirnov(sample):
-    distribution, x = sample
-    n = 1_000_000
-    assert stats.kstest(x[:n], CDF[distribution]).pvalue > 1e-4
-
-
-def test_chi_squared_of_equiprobable_bins(sample):
-    distribution, x = sample
-    counts = np.bincount((CDF[distribution](x) * 4096).astype(np.int64).clip(0, 4095), minlength=4096)
-    assert stats.chisquare(counts).pvalue > 1e-4
-
-
-def test_moments(sample):
-    distribution, x = sample
-    n, variance, kurtosis = x.size, VARIANCE[distribution], KURTOSIS[distribution]
-    assert abs(x.mean()) < 5 * math.sqrt(variance / n)
-    assert abs(x.var() - variance) < 5 * variance * math.sqrt((kurtosis - 1) / n)
-    assert abs(stats.skew(x)) < 5 * math.sqrt((15 if distribution == "gaussian" else 720 / 8) / n)
-    eighth = 105 if distribution == "gaussian" else 40320 / 16
-    assert abs((x**4).mean() / variance**2 - kurtosis) < 5 * math.sqrt(eighth / n)
-
-
-def test_tail_counts(sample):
-    distribution, x = sample
-    for k in (2.0, 3.0, 4.0, 4.5):
-        p = 2 * float(CDF[distribution](-k))
-        assert abs((np.abs(x) > k).sum() - x.size * p) < 5 * math.sqrt(x.size * p) + 1
-
-
-def test_lags_and_partners_are_uncorrelated(sample):
-    """Neighbours, halves of a Box-Muller pair (128 or 64 apart), neighbouring blocks and groups; also of squares."""
-    _, x = sample
-    for y in (x, x * x - (x * x).mean()):
-        variance = (y * y).mean()
-        for lag in (1, 2, 8, 16, 32, 64, 128, 256, 4096):
-            r = (y[:-lag] * y[lag:]).mean() / variance
-            assert abs(r) < 6 / math.sqrt(y.size), lag
-
-
-def test_streams_are_uncorrelated():
-    n = 1_000_000
-    a = [
-        draw(NoiseGenerator(9), d, n, dtype=t).astype(float)
-        for d, t in (("gaussian", np.float32), ("gaussian", float), ("laplace", float))
-    ]
-    a.append(NoiseGenerator(10).gaussian(n))
-    r = np.corrcoef(a) - np.eye(len(a))
-    assert np.abs(r).max() < 6 / math.sqrt(n)
-
-
-def test_transform_of_extreme_words():
-    """The reach of the tails, from the words that give them; the native transform equals this twin."""
-    u32, u64 = np.uint32, np.uint64
-    assert float(np.sqrt(2 * reference.exponential(np.array([0], u32), 32))[0]) == pytest.approx(6.7637, abs=1e-4)
-    assert float(np.sqrt(2 * reference.exponential(np.array([0], u64), 64))[0]) == pytest.approx(9.4926, abs=1e-4)
-    assert float(reference.exponential(np.array([0], u64), 64)[0]) == pytest.approx(65 * math.log(2))
-    for bits, word in ((32, u32), (64, u64)):
-        smallest = float(reference.exponential(~np.array([0], word), bits)[0])
-        assert smallest == pytest.approx(2.0 ** -(bits + 1), rel=1e-9)
+# ---- Distributions: test_noise_statistics.py and test_noise_transform.py; here what has a history ----
 
 
 def test_small_float32_radii_do_not_collapse():

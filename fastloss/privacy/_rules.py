@@ -27,8 +27,13 @@ class Rule:
 
     @property
     def sensitivity(self) -> float:
-        """The most that one row changes the sum, in the norm."""
-        return math.hypot(*self.bounds) if self.norm == "l2" else math.fsum(self.bounds)
+        """The most that one row changes the sum, in the norm; inf where that is no double."""
+        if self.norm == "l2":
+            return math.hypot(*self.bounds)
+        try:
+            return math.fsum(self.bounds)
+        except OverflowError:
+            return math.inf
 
     @property
     def max_grad_norm(self) -> float | tuple[float, ...]:
