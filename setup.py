@@ -32,6 +32,11 @@ AVX512 = [
     *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd"),
     "-mprefer-vector-width=512",
 ]
+# Where the baseline is for processors without AVX2 alone, it shall be small: loops are vectorised, but neither split
+# nor peeled. Clang has no word for the second, and does less of it.
+FALLBACK = (["-O2", "-ftree-vectorize", "-fvect-cost-model=cheap"], ["-O2"])
+# Of kernels: they call nothing that could throw, and the tables are a hundredth of a wheel.
+KERNEL_FLAGS = ["-fno-asynchronous-unwind-tables"]
 # Instruction set: (its flags for GCC and Clang, its flags for MSVC, the architecture it belongs to).
 TARGETS = {
     "baseline": ([], [], None),
@@ -91,12 +96,18 @@ class BuildKernels(build_ext):
         common = MSVC_FLAGS if msvc else UNIX_FLAGS
         openmp = self.openmp_flags(msvc)
         jobs, macros = [], [("FASTLOSS_COMPILER", f'"{self.compiler_version(msvc)}"')]
+        targets = {}
         for isa, (unix_flags, msvc_flags, architecture) in TARGETS.items():
-            flags = msvc_flags if msvc else unix_flags
+            flags = msvc_flags if msvc else [*KERNEL_FLAGS, *unix_flags]
             program = ARCHITECTURE.get(architecture, "") + "int main(void) { return 0; }\n"
             if self.compiles(program, flags):
-                macros.append((f"FASTLOSS_{isa.upper()}", "1"))
-                jobs += [(f"csrc/targets/{isa}_f{bits}.c", common + flags) for bits in (64, 32)]
+                targets[isa] = flags
+        if len(targets) > 1 and not msvc:
+            program = "int main(void) { return 0; }\n"
+            targets["baseline"] += next((flags for flags in FALLBACK if self.compiles(program, flags)), [])
+        for isa, flags in targets.items():
+            macros.append((f"FASTLOSS_{isa.upper()}", "1"))
+            jobs += [(f"csrc/targets/{isa}_f{bits}.c", common + flags) for bits in (64, 32)]
         sources = [s.replace(".pyx", ".c") for s in ext.sources]
         jobs += [(source, common + openmp) for source in (*sources, *COMMON_SOURCES)]
 

@@ -67,7 +67,7 @@ assert not errors, errors
 child = os.fork()
 if child == 0:
     os._exit(0 if of_fastloss() == expected else 3)
-limit = time.monotonic() + 60
+limit = time.monotonic() + 200
 while True:
     done, status = os.waitpid(child, os.WNOHANG)
     if done or time.monotonic() > limit:
@@ -91,7 +91,7 @@ def run(order):
         pytest.importorskip(name)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("FASTLOSS_", "OMP_", "KMP_"))}
     result = subprocess.run(
-        [sys.executable, "-c", CODE, *order], env=environment, capture_output=True, text=True, timeout=400, check=False
+        [sys.executable, "-c", CODE, *order], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert result.returncode == 0, result.stderr
     print(result.stdout)
