@@ -1,0 +1,56 @@
+"""Tensors as NumPy arrays and back, without copies. No losses, no autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+try:
+    import ml_dtypes
+except ImportError:  # bfloat16 is then converted to float32 and back
+    ml_dtypes = None
+
+Array = npt.NDArray[Any]
+
+
+def class_axis(tensor: Tensor, dim: int | None = None) -> int:
+    """The class dimension as an axis; by default dimension 1, or the one that there is."""
+    array_of(tensor, "input")
+    # The last one by its other name: the default, with which calls are quickest.
+    return dim if dim is not None else 1 if tensor.ndim > 2 else -1
+
+
+def array_of(tensor: object, name: str) -> Array:
+    """The tensor's own memory as an array of any strides, or TypeError."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name} is on device {str(tensor.device)!r}; expected a tensor on the CPU, where fastloss "
+                        "computes")  # fmt: skip
+    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+        raise TypeError(f"{name} has dtype {tensor.dtype} and layout {tensor.layout}; expected a dense real tensor")
+    if tensor.dtype == torch.bfloat16:
+        # NumPy has no such type; its bits are read by the type that has registered itself with NumPy.
+        plain = tensor.detach()
+        if ml_dtypes is None:
+            return np.asarray(plain.float().numpy())
+        return np.asarray(plain.view(torch.uint16).numpy().view(ml_dtypes.bfloat16))
+    return np.asarray(tensor.numpy(force=True))
+
+
+def tensor_of(array: Array, dtype: torch.dtype) -> Tensor:
+    """A new array as a tensor of this dtype: its own memory where that is the array's type."""
+    if array.dtype.kind == "V":  # bfloat16, the one such type that comes from fastloss
+        tensor = torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+    else:
+        tensor = torch.from_numpy(array)
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
+def real_type(tensor: Tensor) -> torch.dtype:
+    """The dtype of results: the tensor's own, of integers float64."""
+    return tensor.dtype if tensor.is_floating_point() else torch.float64
