@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from fastloss.torch._tensors import Array, array_of, real_type, tensor_of
+from fastloss.torch._tensors import Array, array_of, check_tensor, real_type, tensor_of
 
 # Whether this backward pass leaves the graph for another one; unless it does, gradients may be scaled where they lie.
 _graph_is_kept = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
@@ -76,6 +75,7 @@ class Reduced(torch.autograd.Function):  # type: ignore[misc]
             return torch.scalar_tensor(call.evaluate(tensors, False), dtype=call.dtype)
         value, gradients = call.evaluate(tensors, True)
         needed = ctx.needs_input_grad[1:]
+        ctx.name = call.loss.__name__
         ctx.mirrored = call.mirrored and needed[1]
         if call.mirrored:
             needed = (needed[0] or needed[1], *(False for _ in needed[1:]))
@@ -85,9 +85,14 @@ class Reduced(torch.autograd.Function):  # type: ignore[misc]
         return torch.scalar_tensor(value, dtype=call.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients that were kept, times the upstream gradient."""
+        with torch.no_grad():
+            gradients = Reduced._scaled(ctx, upstream)
+        return None, *_once(ctx.name, gradients)
+
+    @staticmethod
+    def _scaled(ctx: Any, upstream: Any) -> list[Any]:
         gradients = list(ctx.saved_tensors)
         factor = upstream.item()
         turned = gradients[0] * -factor if ctx.mirrored else None
@@ -96,7 +101,7 @@ class Reduced(torch.autograd.Function):  # type: ignore[misc]
             gradients = [None if g is None else scaled(g, factor) for g in gradients]
         if turned is not None:
             gradients[1] = turned
-        return None, *gradients
+        return gradients
 
 
 class Unreduced(torch.autograd.Function):  # type: ignore[misc]
@@ -111,9 +116,14 @@ class Unreduced(torch.autograd.Function):  # type: ignore[misc]
         return tensor_of(call.evaluate(tensors, False), call.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients of the rows weighted by their upstream gradients, in one pass."""
+        with torch.no_grad():
+            gradients = Unreduced._weighted(ctx, upstream)
+        return None, *_once(ctx.call.loss.__name__, gradients)
+
+    @staticmethod
+    def _weighted(ctx: Any, upstream: Any) -> list[Any]:
         call, tensors = ctx.call, ctx.saved_tensors
         _, gradients = call.evaluate(tensors, True, array_of(upstream, "grad_output"))
         results: list[Any] = [None] * len(tensors)
@@ -123,7 +133,32 @@ class Unreduced(torch.autograd.Function):  # type: ignore[misc]
                 results[k] = call.gradient_of(0 if turned else k, tensor, gradients)
                 if turned:
                     results[k] = results[k].neg()
-        return None, *results
+        return results
+
+
+class Once(torch.autograd.Function):  # type: ignore[misc]
+    """Gradients that have no gradient themselves, and say so: else those of a penalty on them would be lost unseen."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, *gradients: Any) -> Any:
+        """The same numbers."""
+        ctx.name = name
+        return tuple(g.clone() for g in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        """There is none."""
+        raise RuntimeError(f"fastloss.torch.{ctx.name} cannot be differentiated twice: its kernels give first "
+                           "derivatives; torch.nn.functional's can, where gradients are differentiated")  # fmt: skip
+
+
+def _once(name: str, gradients: list[Any]) -> list[Any]:
+    """The gradients as they are, or under ``create_graph=True`` so that their own backward pass raises."""
+    if not torch.is_grad_enabled():
+        return gradients
+    there = [g.detach().requires_grad_() for g in gradients if g is not None]
+    marked = iter(Once.apply(name, *there))
+    return [None if g is None else next(marked) for g in gradients]
 
 
 def run(
@@ -188,8 +223,7 @@ def _run(
                 raise ValueError(f"{call.names[k]} requires grad, but fastloss.torch.{loss.__name__} has no gradient "
                                  f"for it; expected {call.names[k]}.detach()")  # fmt: skip
             call.wanted = True
-    if not isinstance(tensors[0], Tensor):
-        array_of(tensors[0], call.names[0])
+    check_tensor(tensors[0], call.names[0])
     call.dtype = real_type(tensors[0])
     return (Unreduced if reduction == "none" else Reduced).apply(call, *tensors)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 import fastloss as fl
 from fastloss.torch._autograd import run
 from fastloss.torch._kl_div import kl_div as _kl_div
-from fastloss.torch._tensors import array_of, class_axis
+from fastloss.torch._tensors import check_tensor, class_axis
 
 _INPUT = ("input", "target")
 
@@ -41,8 +41,9 @@ def _element_weight(weight: Tensor | None, input: Tensor) -> dict[str, Any]:
     """The weight of each element, which torch wants of the very shape of the input."""
     if weight is None:
         return {}
-    array_of(input, "input")
-    if array_of(weight, "weight").shape != input.shape:
+    check_tensor(input, "input")
+    check_tensor(weight, "weight")
+    if weight.shape != input.shape:
         raise ValueError(f"weight has shape {tuple(weight.shape)} but input has shape {tuple(input.shape)}; expected "
                          "equal shapes")  # fmt: skip
     return {"sample_weight": weight}
@@ -52,8 +53,8 @@ def _rescaled(weight: Tensor | None, input: Tensor, reduction: str) -> dict[str,
     """A weight that multiplies the loss and does not enter what the mean divides by."""
     if weight is None:
         return {}
-    array_of(input, "input")
-    array_of(weight, "weight")
+    check_tensor(input, "input")
+    check_tensor(weight, "weight")
     parameters: dict[str, Any] = {"sample_weight": weight.expand(input.shape)}
     if reduction == "mean" and input.numel():
         parameters["denominator"] = input.numel()

@@ -17,15 +17,8 @@ except ImportError:  # bfloat16 is then converted to float32 and back
 Array = npt.NDArray[Any]
 
 
-def class_axis(tensor: Tensor, dim: int | None = None) -> int:
-    """The class dimension as an axis; by default dimension 1, or the one that there is."""
-    array_of(tensor, "input")
-    # The last one by its other name: the default, with which calls are quickest.
-    return dim if dim is not None else 1 if tensor.ndim > 2 else -1
-
-
-def array_of(tensor: object, name: str) -> Array:
-    """The tensor's own memory as an array of any strides, or TypeError."""
+def check_tensor(tensor: object, name: str) -> None:
+    """Raise TypeError for what is no dense tensor of real numbers on the CPU."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
     if tensor.device.type != "cpu":
@@ -33,6 +26,11 @@ def array_of(tensor: object, name: str) -> Array:
                         "computes")  # fmt: skip
     if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
         raise TypeError(f"{name} has dtype {tensor.dtype} and layout {tensor.layout}; expected a dense real tensor")
+
+
+def array_of(tensor: Tensor, name: str) -> Array:
+    """The tensor's own memory as an array of any strides, or TypeError."""
+    check_tensor(tensor, name)
     if tensor.dtype == torch.bfloat16:
         # NumPy has no such type; its bits are read by the type that has registered itself with NumPy.
         plain = tensor.detach()
@@ -40,6 +38,13 @@ def array_of(tensor: object, name: str) -> Array:
             return np.asarray(plain.float().numpy())
         return np.asarray(plain.view(torch.uint16).numpy().view(ml_dtypes.bfloat16))
     return np.asarray(tensor.numpy(force=True))
+
+
+def class_axis(tensor: Tensor, dim: int | None = None) -> int:
+    """The class dimension as an axis; by default dimension 1, or the one that there is."""
+    check_tensor(tensor, "input")
+    # The last one by its other name: the default, with which calls are quickest.
+    return dim if dim is not None else 1 if tensor.ndim > 2 else -1
 
 
 def tensor_of(array: Array, dtype: torch.dtype) -> Tensor:
