@@ -10,7 +10,7 @@ from torch import Tensor
 
 import fastloss as fl
 from fastloss.torch._autograd import in_float32, outside_of_the_graph, refuse_transforms
-from fastloss.torch._tensors import array_of, real_type, tensor_of
+from fastloss.torch._tensors import array_of, check_tensor, real_type, tensor_of
 
 
 class _Activation(torch.autograd.Function):  # type: ignore[misc]
@@ -39,6 +39,7 @@ def _apply(name: str, input: Tensor, dim: int | None = None) -> Any:
 
 def _apply_outside(name: str, input: Tensor, dim: int | None) -> Any:
     refuse_transforms(name)
+    check_tensor(input, "input")
     if torch.is_autocast_enabled("cpu"):
         input = in_float32(input)
     return _Activation.apply(input, name, dim)

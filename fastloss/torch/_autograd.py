@@ -14,55 +14,59 @@ from torch import Tensor
 
 from fastloss.torch._tensors import Array, array_of, check_tensor, real_type, tensor_of
 
+HALF = (torch.bfloat16, torch.float16)
+
 # Whether this backward pass leaves the graph for another one; unless it does, gradients may be scaled where they lie.
 _graph_is_kept = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)
 _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
-
-HALF = (torch.bfloat16, torch.float16)
+# Of each loss, by the name of an array or scalar, which of the gradients that it returns is that one's.
+_PLACES: dict[Any, dict[str, int]] = {}
 
 
 class Call:
-    """One call of a loss, but for its tensors.
+    """One call of a loss, but for its tensors, which are its arrays and then those among its keywords.
 
-    ``names`` are those of the tensors: the loss's arrays, then keywords. ``places`` says for each which of the loss's
-    gradients is its own (None: none); with ``mirrored``, the loss is one of the difference of its two arrays, and
-    the second one's gradient is the first's with the sign turned.
+    With ``mirrored``, the loss is one of the difference of its two arrays, and the second one's gradient is the
+    first's with the sign turned. ``wanted`` says whether there is a backward pass to prepare for.
     """
 
-    __slots__ = ("dtype", "keywords", "loss", "mirrored", "names", "places", "reduction", "wanted")
+    __slots__ = ("dtype", "keywords", "loss", "mirrored", "names", "wanted")
 
-    def __init__(self, loss: Any, reduction: str, keywords: dict[str, Any], mirrored: bool) -> None:
-        self.loss, self.reduction, self.keywords, self.mirrored = loss, reduction, keywords, mirrored
-        self.names: list[str] = []
-        self.places: list[int | None] = []
+    def __init__(self, loss: Any, keywords: dict[str, Any], names: tuple[str, ...], mirrored: bool) -> None:
+        self.loss, self.keywords, self.names, self.mirrored = loss, keywords, names, mirrored
         self.wanted = False
         self.dtype: Any = None
 
-    def evaluate(self, tensors: Any, gradient: bool, upstream: Array | None = None) -> Any:
-        """The value, or value and tuple of gradients, as the loss gives them."""
+    def _arguments(self, tensors: Any) -> tuple[list[Array | None], dict[str, Any]]:
+        arrays = [None if t is None else array_of(t, n) for t, n in zip(tensors, self.names, strict=True)]
         count = len(self.loss.arrays)
-        arrays = [None if t is None else array_of(t, n) for t, n in zip(tensors[:count], self.names, strict=False)]
-        keywords = self.keywords
-        if len(tensors) > count:
-            given = zip(self.names[count:], tensors[count:], strict=True)
-            keywords = keywords | {name: array_of(t, name) for name, t in given}
-        if not gradient:
-            return self.loss(*arrays, reduction=self.reduction, **keywords)
+        if len(arrays) == count:
+            return arrays, self.keywords
+        return arrays[:count], self.keywords | dict(zip(self.names[count:], arrays[count:], strict=True))
+
+    def value(self, tensors: Any) -> Any:
+        """The value as the loss gives it."""
+        arrays, keywords = self._arguments(tensors)
+        return self.loss(*arrays, **keywords)
+
+    def value_and_grad(self, tensors: Any, needed: Any, upstream: Array | None = None) -> tuple[Any, list[Any]]:
+        """The value, and a tensor for the gradient of every tensor that needs one, else None."""
+        arrays, keywords = self._arguments(tensors)
         if upstream is not None:
             keywords = keywords | {"grad_output": upstream}
-        value, gradients = self.loss.value_and_grad(*arrays, reduction=self.reduction, **keywords)
-        return value, gradients if isinstance(gradients, tuple) else (gradients,)
-
-    def gradient_of(self, k: int, tensor: Any, gradients: Any) -> Any:
-        """The gradient of one of the tensors, None where it has none; learnable scalars have numbers for theirs."""
-        place = self.places[k]
-        found = None if place is None else gradients[place]
-        if found is None:
-            return None
-        if isinstance(found, float):
-            return torch.full_like(tensor, found, requires_grad=False)
-        return tensor_of(found, tensor.dtype)
+        value, found = self.loss.value_and_grad(*arrays, **keywords)
+        if not isinstance(found, tuple):
+            return value, [tensor_of(found, tensors[0].dtype), *(None for _ in tensors[1:])]
+        places, results = places_of(self.loss), []
+        own = (*self.loss.arrays, *self.names[len(self.loss.arrays) :])
+        for name, tensor, need in zip(own, tensors, needed, strict=True):
+            gradient = found[places[name]] if need else None
+            if isinstance(gradient, float):  # of a learnable scalar
+                results.append(torch.full_like(tensor, gradient, requires_grad=False))
+            else:
+                results.append(None if gradient is None else tensor_of(gradient, tensor.dtype))
+        return value, results
 
 
 class Reduced(torch.autograd.Function):  # type: ignore[misc]
@@ -72,30 +76,26 @@ class Reduced(torch.autograd.Function):  # type: ignore[misc]
     def forward(ctx: Any, call: Call, *tensors: Any) -> Any:
         """The value; where it is wanted, the gradient is computed in the same pass and kept."""
         if not call.wanted:
-            return torch.scalar_tensor(call.evaluate(tensors, False), dtype=call.dtype)
-        value, gradients = call.evaluate(tensors, True)
-        needed = ctx.needs_input_grad[1:]
-        ctx.name = call.loss.__name__
-        ctx.mirrored = call.mirrored and needed[1]
-        if call.mirrored:
-            needed = (needed[0] or needed[1], *(False for _ in needed[1:]))
-        ctx.save_for_backward(
-            *(call.gradient_of(k, t, gradients) if needed[k] else None for k, t in enumerate(tensors))
-        )
+            return torch.scalar_tensor(call.value(tensors), dtype=call.dtype)
+        value, gradients = call.value_and_grad(tensors, ctx.needs_input_grad[1:])
+        ctx.call = call
+        ctx.save_for_backward(*gradients)
         return torch.scalar_tensor(value, dtype=call.dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients that were kept, times the upstream gradient."""
-        with torch.no_grad():
-            gradients = Reduced._scaled(ctx, upstream)
-        return None, *_once(ctx.name, gradients)
+        if torch.is_grad_enabled():
+            return None, *_once(ctx, Reduced._scaled, upstream)
+        return None, *Reduced._scaled(ctx, upstream)
 
     @staticmethod
     def _scaled(ctx: Any, upstream: Any) -> list[Any]:
         gradients = list(ctx.saved_tensors)
         factor = upstream.item()
-        turned = gradients[0] * -factor if ctx.mirrored else None
+        turned = None
+        if ctx.call.mirrored and ctx.needs_input_grad[2]:
+            turned = gradients[0] * -factor
         if factor != 1.0:
             scaled = torch.Tensor.mul if _graph_is_kept() else torch.Tensor.mul_
             gradients = [None if g is None else scaled(g, factor) for g in gradients]
@@ -113,27 +113,23 @@ class Unreduced(torch.autograd.Function):  # type: ignore[misc]
         if call.wanted:
             ctx.call = call
             ctx.save_for_backward(*tensors)
-        return tensor_of(call.evaluate(tensors, False), call.dtype)
+        return tensor_of(call.value(tensors), call.dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients of the rows weighted by their upstream gradients, in one pass."""
-        with torch.no_grad():
-            gradients = Unreduced._weighted(ctx, upstream)
-        return None, *_once(ctx.call.loss.__name__, gradients)
+        if torch.is_grad_enabled():
+            return None, *_once(ctx, Unreduced._weighted, upstream)
+        return None, *Unreduced._weighted(ctx, upstream)
 
     @staticmethod
     def _weighted(ctx: Any, upstream: Any) -> list[Any]:
-        call, tensors = ctx.call, ctx.saved_tensors
-        _, gradients = call.evaluate(tensors, True, array_of(upstream, "grad_output"))
-        results: list[Any] = [None] * len(tensors)
-        for k, tensor in enumerate(tensors):
-            if ctx.needs_input_grad[k + 1]:
-                turned = call.mirrored and k == 1
-                results[k] = call.gradient_of(0 if turned else k, tensor, gradients)
-                if turned:
-                    results[k] = results[k].neg()
-        return results
+        needed = ctx.needs_input_grad[1:]
+        weights = array_of(upstream, "grad_output")
+        gradients: list[Any] = ctx.call.value_and_grad(ctx.saved_tensors, needed, weights)[1]
+        if ctx.call.mirrored and needed[1]:
+            gradients[1] = -gradients[0]
+        return gradients
 
 
 class Once(torch.autograd.Function):  # type: ignore[misc]
@@ -152,12 +148,12 @@ class Once(torch.autograd.Function):  # type: ignore[misc]
                            "derivatives; torch.nn.functional's can, where gradients are differentiated")  # fmt: skip
 
 
-def _once(name: str, gradients: list[Any]) -> list[Any]:
-    """The gradients as they are, or under ``create_graph=True`` so that their own backward pass raises."""
-    if not torch.is_grad_enabled():
-        return gradients
+def _once(ctx: Any, compute: Any, upstream: Any) -> list[Any]:
+    """The gradients under ``create_graph=True``, so that their own backward pass raises."""
+    with torch.no_grad():
+        gradients = compute(ctx, upstream)
     there = [g.detach().requires_grad_() for g in gradients if g is not None]
-    marked = iter(Once.apply(name, *there))
+    marked = iter(Once.apply(ctx.call.loss.__name__, *there))
     return [None if g is None else next(marked) for g in gradients]
 
 
@@ -181,62 +177,56 @@ def run(
     reduction
         "mean", "sum" or "none".
     parameters
-        Its keywords; tensors among them are read as arrays, and those that are None may be left out.
+        Its keywords; tensors among them are read as arrays.
     names
         What the arrays are called by the user, where not as in the loss.
     mirrored
         Whether the loss is one of the difference of its two arrays.
     """
     if torch.compiler.is_compiling():
-        return outside_of_the_graph(_run, loss, arrays, reduction, parameters, names, mirrored)
-    return _run(loss, arrays, reduction, parameters, names, mirrored)
+        return outside_of_the_graph(_run, loss, arrays, reduction, parameters, names or loss.arrays, mirrored)
+    return _run(loss, arrays, reduction, parameters, names or loss.arrays, mirrored)
 
 
 def _run(
     loss: Any,
-    arrays: tuple[Any, ...],
+    tensors: tuple[Any, ...],
     reduction: str,
     parameters: dict[str, Any],
-    names: tuple[str, ...] | None,
+    names: tuple[str, ...],
     mirrored: bool,
 ) -> Any:
-    refuse_transforms(loss.__name__)
-    tensors = list(arrays)
-    call = Call(loss, reduction, {}, mirrored)
-    call.names.extend(names or loss.arrays)
-    for name, value in parameters.items():
-        if isinstance(value, Tensor):
-            call.names.append(name)
-            tensors.append(value)
-        else:
-            call.keywords[name] = value
+    if _transforms_active():
+        refuse_transforms(loss.__name__)
+    own = loss.arrays
+    given = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
+    keywords = {"reduction": reduction, **parameters}
+    if given:
+        tensors, names, own = (*tensors, *given.values()), (*names, *given), (*own, *given)
+        for name in given:
+            del keywords[name]
+    call = Call(loss, keywords, names, mirrored)
     if torch.is_autocast_enabled("cpu"):
         # As torch's own losses: in float32, and float32 is what they return.
-        tensors = [in_float32(t) for t in tensors]
-    differentiable = _differentiable(loss)
-    enabled = torch.is_grad_enabled()
-    for k, tensor in enumerate(tensors):
-        own = loss.arrays[k] if k < len(loss.arrays) else call.names[k]
-        call.places.append(differentiable.get(own))
-        if enabled and isinstance(tensor, Tensor) and tensor.requires_grad:
-            if call.places[k] is None and not (mirrored and k == 1):
-                raise ValueError(f"{call.names[k]} requires grad, but fastloss.torch.{loss.__name__} has no gradient "
-                                 f"for it; expected {call.names[k]}.detach()")  # fmt: skip
-            call.wanted = True
-    check_tensor(tensors[0], call.names[0])
+        tensors = tuple(in_float32(t) for t in tensors)
+    if torch.is_grad_enabled():
+        for k, tensor in enumerate(tensors):
+            if isinstance(tensor, Tensor) and tensor.requires_grad:
+                if own[k] not in places_of(loss) and not (mirrored and k == 1):
+                    raise ValueError(f"{names[k]} requires grad, but fastloss.torch.{loss.__name__} has no gradient "
+                                     f"for it; expected {names[k]}.detach()")  # fmt: skip
+                call.wanted = True
+    check_tensor(tensors[0], names[0])
     call.dtype = real_type(tensors[0])
     return (Unreduced if reduction == "none" else Reduced).apply(call, *tensors)
 
 
-_PLACES: dict[str, dict[str, int]] = {}
-
-
-def _differentiable(loss: Any) -> dict[str, int]:
-    """The place of each argument's gradient among those that the loss returns."""
-    found: dict[str, int] | None = _PLACES.get(loss.__name__)
+def places_of(loss: Any) -> dict[str, int]:
+    """Of each argument that has a gradient, its place among those that the loss returns."""
+    found = _PLACES.get(loss)
     if found is None:
         names = (*loss.gradients, *loss.scalars) if loss.kind == "several" else loss.arrays[:1]
-        found = _PLACES[loss.__name__] = {name: k for k, name in enumerate(names)}
+        found = _PLACES[loss] = {name: k for k, name in enumerate(names)}
     return found
 
 

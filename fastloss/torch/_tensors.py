@@ -16,28 +16,35 @@ except ImportError:  # bfloat16 is then converted to float32 and back
 
 Array = npt.NDArray[Any]
 
+# What tensors may hold.
+REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+DTYPES = frozenset((*REAL, *WHOLE, torch.bool))
+
 
 def check_tensor(tensor: object, name: str) -> None:
     """Raise TypeError for what is no dense tensor of real numbers on the CPU."""
+    if isinstance(tensor, Tensor) and tensor.is_cpu and tensor.layout is torch.strided and tensor.dtype in DTYPES:
+        return
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise TypeError(f"{name} is on device {str(tensor.device)!r}; expected a tensor on the CPU, where fastloss "
                         "computes")  # fmt: skip
-    if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
-        raise TypeError(f"{name} has dtype {tensor.dtype} and layout {tensor.layout}; expected a dense real tensor")
+    raise TypeError(f"{name} has dtype {tensor.dtype} and layout {tensor.layout}; expected a dense real tensor")
 
 
 def array_of(tensor: Tensor, name: str) -> Array:
     """The tensor's own memory as an array of any strides, or TypeError."""
     check_tensor(tensor, name)
-    if tensor.dtype == torch.bfloat16:
-        # NumPy has no such type; its bits are read by the type that has registered itself with NumPy.
-        plain = tensor.detach()
-        if ml_dtypes is None:
-            return np.asarray(plain.float().numpy())
-        return np.asarray(plain.view(torch.uint16).numpy().view(ml_dtypes.bfloat16))
-    return np.asarray(tensor.numpy(force=True))
+    if tensor.dtype is not torch.bfloat16:
+        array: Array = tensor.numpy(force=True)
+        return array
+    # NumPy has no such type; its bits are read by the type that has registered itself with NumPy.
+    plain = tensor.detach()
+    if ml_dtypes is None:
+        return np.asarray(plain.float().numpy())
+    return np.asarray(plain.view(torch.uint16).numpy().view(ml_dtypes.bfloat16))
 
 
 def class_axis(tensor: Tensor, dim: int | None = None) -> int:
