@@ -19,22 +19,16 @@ import torch as _torch
 
 from fastloss.torch import privacy
 from fastloss.torch._activations import log_softmax, logsigmoid, logsumexp, sigmoid, softmax, softplus
-from fastloss.torch._functional import (
+from fastloss.torch._elementwise import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cosine_embedding_loss,
-    cross_entropy,
     huber_loss,
-    kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
-    multi_margin_loss,
     multilabel_soft_margin_loss,
     poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
-    triplet_margin_loss,
 )
 from fastloss.torch._own import (
     arcface_loss,
@@ -62,6 +56,14 @@ from fastloss.torch._own import (
     sparse_categorical_cross_entropy,
     squared_hinge_loss,
     tweedie_loss,
+)
+from fastloss.torch._rows import (
+    cosine_embedding_loss,
+    cross_entropy,
+    kl_div,
+    margin_ranking_loss,
+    multi_margin_loss,
+    triplet_margin_loss,
 )
 
 __all__ = [

@@ -11,26 +11,16 @@ from typing import Any
 
 import fastloss as fl
 from fastloss.torch._autograd import run
+from fastloss.torch._common import documented
 from fastloss.torch._tensors import class_axis
-
-_DOC = """\
-{summary}
-
-``fastloss.{name}`` of tensors{classes}: its formula, its parameters, its limits.
-
-{arrays} : Tensor
-    On the CPU. {gradients}
-{parameters}sample_weight : Tensor or float, optional
-    Finite and >= 0, of the unreduced loss's shape or broadcasting to it with as many dimensions.
-reduction : {{"mean", "sum", "none"}}
-    The mean divides by the sum of the weights.
-denominator : float, optional
-    What the mean divides by instead: gradients of parts of a batch then add up to those of the batch.
-"""
 
 _DIM = """\
 dim : int, optional
     The class dimension; by default 1, or 0 where there is no other.
+"""
+_DIMS = """\
+dim : int or tuple of int, optional
+    The dimensions that are summed over; by default all.
 """
 
 
@@ -62,17 +52,16 @@ def _tensors(loss: Any, *, mirrored: bool = False) -> Callable[..., Any]:
     exec(compile(source, f"<fastloss.torch.{name}>", "exec"), namespace)
     function: Callable[..., Any] = namespace[name]
     function.__module__ = "fastloss.torch"
-    own = [k for k in passed if k != "axis"]
     has = [*loss.gradients, *loss.scalars] if loss.kind == "several" else [p.name for p in arrays[: 1 + mirrored]]
-    function.__doc__ = _DOC.format(
-        summary=inspect.cleandoc(loss.__doc__).split("\n")[0],
-        name=name,
-        classes=", the classes being dimension 1" if row else "",
-        arrays=", ".join(p.name for p in arrays),
-        gradients=f"Gradients: for {', '.join(has)}.",
-        parameters=(f"{', '.join(own)}\n    As there.\n" if own else "") + (_DIM if row else ""),
-    )
-    return function
+    # The loss's own words: summary, formula and own parameters, without what all losses share.
+    said = inspect.cleandoc(loss.__doc__).split("\nsample_weight : ")[0].replace("Parameters\n----------\n", "")
+    said = said.replace(" : array_like", " : Tensor")
+    if loss.kind == "several" and loss.scalars:
+        said = said.replace(f"{', '.join(loss.scalars)} : float", f"{', '.join(loss.scalars)} : float or Tensor")
+    if "axis" in passed:
+        said = said.split("\naxis : ")[0] + "\n" + (_DIM if row else _DIMS)
+    function.__doc__ = said
+    return documented(function, f"Gradients: {', '.join(has)}.")
 
 
 half_mse_loss = _tensors(fl.half_mse_loss, mirrored=True)
