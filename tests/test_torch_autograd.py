@@ -409,6 +409,10 @@ def step(functions):
 
 for got, want in zip(step(F), step(T)):
     assert torch.allclose(got, want, rtol=1e-5, atol=1e-7), (got, want)
+
+from torch._dynamo.utils import counters
+assert any("disable()`d function" in reason and "_run" in reason for reason in counters["graph_break"])
+assert counters["stats"]["unique_graphs"]  # the layers are compiled
 print("same")
 """
 
