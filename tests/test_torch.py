@@ -139,6 +139,9 @@ def test_kl_div(real):
         compare("kl_div", [log_q, p.log().clamp(min=-50)], [0], real, reduction=reduction, log_target=True)
     with pytest.warns(UserWarning, match="batchmean"):
         F.kl_div(log_q, p)
+    halves = F.kl_div(log_q.bfloat16(), p.bfloat16(), reduction="none")
+    assert halves.dtype == torch.bfloat16
+    assert torch.allclose(halves.double(), F.kl_div(log_q, p, reduction="none"), rtol=0, atol=2.0**-6)
     # torch: NaN
     x = torch.tensor([[-torch.inf, 0.0]], requires_grad=True)
     loss = F.kl_div(x, torch.tensor([[0.0, 1.0]]), reduction="sum")

@@ -58,7 +58,10 @@ class KLDiv:
         gradient: bool,
     ) -> Any:
         arguments.check_reduction(reduction)
-        prediction, result_type = arguments.as_prediction(x, "input")
+        prediction = arguments.as_array(x, "input")  # half precision in float32
+        if prediction.dtype.kind != "f":
+            prediction = prediction.astype(np.float64)
+        result_type = prediction.dtype if x.dtype.kind in "iub" else x.dtype
         target = arguments.as_array(t, "target")
         arguments.same_shape(target, "target", prediction, "input")
         p, terms = _weights_and_terms(prediction, target.astype(prediction.dtype), log_target)
