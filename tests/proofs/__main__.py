@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from proofs import clip, noise
+from proofs import audit, clip, noise
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -15,6 +15,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 SECTIONS: dict[str, tuple[str, int, Callable[[int], str]]] = {
     "noise": ("Noise", 1_000_000_000, noise.report),
     "clip": ("Clipped rows", 30_000_000, clip.report),
+    "audit": ("Audits", 100_000, audit.report),
 }
 
 
