@@ -116,6 +116,20 @@ def test_memory_is_bounded_at_a_small_epsilon(package):
     assert peak < 64e6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("accountant", ["rdp", "pld"])
+def test_a_grid_of_budgets(package, accountant):
+    """Never overspending, never more noise than needed, monotone, and in little memory, seen by the system."""
+    from proofs import accounting as proof
+
+    before = proof.memory()
+    grid = proof.cases(accountant)
+    for case in grid:
+        assert case.spent <= case.budget < case.next, case
+    assert proof.out_of_order(grid) == 0
+    assert proof.memory() - before < 100
+
+
 def test_ends(package):
     assert epsilon(0.0, 1e-5, 0.01, 10) == math.inf
     assert epsilon(1e-5, 1e-5, 0.01, 10) == math.inf

@@ -63,7 +63,8 @@ def check_independent(arrays, limit=NEW):
     assert len(sizes) == 1
     judge(proof.correlations(stored(arrays), sizes.pop()), limit)
     values = np.concatenate(list(arrays.values()))
-    assert np.unique(values).size == values.size
+    # A repeated stream has all its values twice. Integers of scale 2^39 meet by chance, 0.04 times in 400,000.
+    assert values.size - np.unique(values).size <= 4
 
 
 def test_threads():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from proofs import audit, clip, noise
+from proofs import accounting, audit, clip, noise
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -16,6 +16,7 @@ SECTIONS: dict[str, tuple[str, int, Callable[[int], str]]] = {
     "noise": ("Noise", 1_000_000_000, noise.report),
     "clip": ("Clipped rows", 30_000_000, clip.report),
     "audit": ("Audits", 100_000, audit.report),
+    "accounting": ("Accounting", 1, accounting.report),
 }
 
 
