@@ -128,7 +128,7 @@ def audit(
     share = arguments.number(delta, "delta", 0.0, 1.0, high_open=True)
     level = arguments.number(confidence, "confidence", 0.0, 1.0, low_open=True, high_open=True)
     count = _check_trials(trials)
-    for name, function in (("mechanism", mechanism), ("statistic", statistic or abs)):
+    for name, function in (("mechanism", mechanism), ("statistic", abs if statistic is None else statistic)):
         if not callable(function):
             raise TypeError(f"{name} = {function!r} is not callable")
     first = 0

@@ -30,7 +30,7 @@ from fastloss.privacy.auditing import Audit, audit
 
 # A point of the Gaussian's curve that thousands of trials can see; and one as they are quoted, which they can't.
 SEEN, QUOTED, PURE = (2.0, 0.05), (2.0, 1e-5), 2.0
-TRIALS_OF_ERRORS = 10_000
+TRIALS_OF_ERRORS = 4000
 
 
 @dataclass(frozen=True)
