@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from fastloss._arguments import Array
-from fastloss.activations import softmax
 from fastloss.boosting._derivatives import Derivatives
 from fastloss.boosting._task import Task
 
@@ -30,6 +29,9 @@ class Adapter:
     def __reduce__(self) -> tuple[Any, ...]:
         loss, options = self._made_with
         return _remake, (type(self), loss, options)
+
+    def __deepcopy__(self, memo: object) -> Adapter:
+        return self  # never changes; and CatBoost's estimators can be cloned only if what they are given copies so
 
 
 def _remake(made: Any, loss: object, options: dict[str, Any]) -> Any:
@@ -103,38 +105,40 @@ class CatBoostObjective(Objective):
         return pairs
 
     def calc_ders_multi(self, scores: Array, label: float, weight: float) -> tuple[Array, Hessian]:
-        """(K,) and (K, K): the derivatives of one row of several classes."""
-        task = self._derivatives.task
-        x, t, w = task.arrays(np.asarray(scores)[None], np.atleast_1d(label), None if weight == 1 else [weight], False)
-        grad = np.empty_like(x)
-        self._derivatives(x, t, w, grad, None, -1.0)
-        return grad[0], Hessian(self._derivatives, x.copy(), t, w)
+        """(K,) and (K, K): the derivatives of one row of several classes. Called for every row, so without detours."""
+        derivatives = self._derivatives
+        x = np.asarray(scores, np.float64)[None]
+        if derivatives.task.rowwise and x.shape[1] > 1 and isinstance(label, int | float) and float(label).is_integer():
+            t, w = np.array([int(label)]), None if weight == 1 else np.array([float(weight)])
+        else:
+            x, t, w = derivatives.task.arrays(x, np.atleast_1d(label), [weight], False)
+        grad, hess = np.empty_like(x), np.empty_like(x)
+        derivatives(x, t, w, grad, hess, -1.0)
+        return grad[0], Hessian(grad[0], hess[0], int(t[0]) if derivatives.whole else -1, weight)
 
 
 class Hessian:
-    """The matrix of one row's second derivatives, computed when its rows are asked for.
+    """The matrix of one row's second derivatives, made when its rows are asked for.
 
-    CatBoost asks for gradients twice a tree, but looks at the matrix only for Newton's leaf values. It is whole for
-    plain cross-entropy, w (p p' - diag p), and diagonal for all else.
+    CatBoost asks for derivatives twice a tree, but looks at the matrix only for Newton's leaf values. It is diagonal,
+    or, where the label is not -1, that of plain cross-entropy, w (p p' - diag p), whose gradient is w (onehot - p).
     """
 
-    def __init__(self, derivatives: Derivatives, x: Array, t: Array, w: Array | None) -> None:
-        self._given = derivatives, x, t, w
+    def __init__(self, grad: Array, hess: Array, label: int, weight: float) -> None:
+        self._given = grad, hess, label, weight
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        derivatives, x, t, w = self._given
-        grad, hess = np.empty_like(x), np.empty_like(x)
-        derivatives(x, t, w, grad, hess, -1.0)
-        if derivatives.whole:
-            p = softmax(x[0])
-            matrix = np.outer(p, p if w is None else w * p)
-            np.fill_diagonal(matrix, hess[0])
-        else:
-            matrix = np.diag(hess[0])
-        return matrix.astype(dtype or x.dtype, copy=False)
+        grad, hess, label, weight = self._given
+        if label < 0 or not weight:
+            return np.diag(hess)
+        p = -grad
+        p[label] += weight
+        matrix = np.outer(p, p / weight)
+        matrix.flat[:: len(p) + 1] = hess
+        return matrix
 
     def __iter__(self) -> Iterator[Array]:
-        return iter(np.asarray(self))
+        return iter(self.__array__())
 
     def __len__(self) -> int:
-        return int(self._given[1].shape[1])
+        return len(self._given[0])
