@@ -175,7 +175,7 @@ def test_metrics_in_the_libraries(cancer, digits):
         history = {}
         matrix = xgb.DMatrix(x, y)
         xgb.train(
-            {"verbosity": 0, **k},
+            {"verbosity": 0, "nthread": 1, **k},
             matrix,
             ROUNDS,
             obj=boosting.xgboost_objective(loss),
@@ -188,12 +188,12 @@ def test_metrics_in_the_libraries(cancer, digits):
         assert values == sorted(values, reverse=True)
         objective = {"objective": "multi:softprob" if k else "binary:logistic", "eval_metric": name[0]}
         builtin = {}
-        own = {"verbosity": 0, "base_score": 0.5, **objective, **k}
+        own = {"verbosity": 0, "nthread": 1, "base_score": 0.5, **objective, **k}
         xgb.train(own, matrix, 1, evals=[(matrix, "train")], evals_result=builtin, verbose_eval=False)
         assert 0 < values[-1] < builtin["train"][name[0]][0]
         history, dataset = {}, lgb.Dataset(x, y)
         lgb.train(
-            {"verbose": -1, "metric": "None", "objective": boosting.lightgbm_objective(loss), **k},
+            {"verbose": -1, "num_threads": 1, "metric": "None", "objective": boosting.lightgbm_objective(loss), **k},
             dataset,
             ROUNDS,
             valid_sets=[dataset],
