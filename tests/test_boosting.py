@@ -327,6 +327,12 @@ ERRORS = [
         "tell the library the number of classes",
     ),
     (lambda: boosting.init_score("mse_loss", []), ValueError, "there are no labels"),
+    (lambda: boosting.init_score("mse_loss", [1.0], sample_weight=[0.0]), ValueError, "all sample weights are 0"),
+    (
+        lambda: boosting.init_score("cross_entropy", [1, -100], sample_weight=[0, 1]),
+        ValueError,
+        "ignored or have weigh",
+    ),
     (lambda: boosting.init_score("gamma_nll_loss", [0.0]), ValueError, "target[0] = 0.0 is out of range"),
     (lambda: boosting.init_score("cross_entropy", [3], n_classes=2), ValueError, "target[0] = 3 is outside [0, 2)"),
 ]

@@ -13,7 +13,7 @@ from fastloss.boosting._task import Task
 
 
 class Adapter:
-    """The base of objectives and metrics: remembers how it was made, so that it prints, compares and pickles."""
+    """The base of objectives and metrics: remembers how it was made, so that it prints, copies and pickles."""
 
     _maker = ""  # the public function that makes it
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import fastloss
+from fastloss import _arguments as arguments
 from fastloss._arguments import Array
 from fastloss.boosting._task import Task
 
@@ -21,7 +21,7 @@ LEAST = 1e-15
 
 def start(task: Task, labels: object, weight: object, n_classes: int | None) -> float | Array:
     """The constant score, or one for each class, that minimises the weighted loss of the labels."""
-    t = fastloss._arguments.as_array(labels, "labels")
+    t = arguments.as_array(labels, "labels")
     if t.size == 0:
         raise ValueError("there are no labels")
     if not task.rowwise:
@@ -29,16 +29,21 @@ def start(task: Task, labels: object, weight: object, n_classes: int | None) -> 
             return np.array([start(task, column, weight, None) for column in t.T])
         x, t, w = task.arrays(np.zeros(t.shape), t, weight, False)
         task.loss(x, t, sample_weight=w, **task.parameters)  # says what is wrong with labels or weights
-        return _score(task, t.astype(np.float64), np.ones(t.shape) if w is None else w.astype(np.float64))
+        w = np.ones(t.shape) if w is None else w.astype(np.float64)
+        if not w.any():
+            raise ValueError("all sample weights are 0")
+        return _score(task, t.astype(np.float64), w)
     if t.ndim != 2:
         n_classes = int(np.max(t)) + 1 if n_classes is None else n_classes
     x, t, w = task.arrays(np.zeros((len(t), n_classes or t.shape[1])), t, weight, False)
     task.loss(x, t, sample_weight=w, **task.parameters)
     w = np.ones(len(t)) if w is None else w.astype(np.float64)
+    live = np.full(len(t), True) if t.ndim == 2 else t != task.values["ignore_index"]
+    if not w[live].any():
+        raise ValueError("all rows are ignored or have weight 0")
     if t.ndim == 2:
         return _scores(task, t.astype(np.float64), w)
     # Rows of one class have one loss: a row for each class that occurs, weighted with all of its rows.
-    live = t != task.values["ignore_index"]
     found, where = np.unique(t[live], return_inverse=True)
     return _scores(task, found, np.bincount(where, w[live], len(found)), x.shape[1])
 
