@@ -56,8 +56,8 @@ enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_
 /* Domains that check_block() knows: what a target (or prediction) may be, NaN apart. */
 enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
 
-/* One block of a pointwise loss: value[i] always, grad[i] and hess[i] times `scale` where the
- * pointer is not NULL (hess needs grad). grad or hess may be x itself. aux NULL is 1 everywhere. */
+/* One block of a pointwise loss: value[i], grad[i] and hess[i], the latter two times `scale`, where the pointer is not
+ * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
 /* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and
@@ -84,7 +84,7 @@ typedef struct fl_kernels {
   /* 1 where every weight is finite and not negative. */
   int (*check_weight)(fl_size n, const void *weight);
   /* value *= weight; grad and hess *= weight * upstream; an element of weight 0 becomes exactly 0.
-   * weight, upstream, grad and hess may be NULL. */
+   * weight, upstream and each of the outputs may be NULL. */
   void (*weigh)(fl_size n, const void *weight, const void *upstream, void *value, void *grad, void *hess);
   void (*fill)(fl_size n, double x, void *value);
 

@@ -28,6 +28,7 @@ class PointwiseKernel:
         inputs: Sequence[Array | None],
         outputs: Sequence[Array | None],
         check_first: bool,
+        with_values: bool = True,
     ) -> tuple[int, float]: ...
     def quick(
         self,

@@ -24,6 +24,7 @@ cdef struct Job:
     int target_domain
     bint has_aux
     bint sums  # the values are wanted as a sum only, and the body's sum kernel can do the call
+    bint valueless  # gradient and Hessian alone are wanted
     Py_ssize_t size
     Py_ssize_t block  # elements of a block, by the prediction's type
     Py_ssize_t step   # bytes of one scratch block: whole cache lines
@@ -57,14 +58,16 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
             kernels.fill(n, job.constant_aux, scratch + AUX * step)
             read[AUX] = scratch + AUX * step
-        if written[VALUE] == NULL:
+        if written[VALUE] == NULL and not job.valueless:
             written[VALUE] = scratch + VALUE * step
         job.body(n, read[X], read[TARGET], read[AUX], job.parameter, job.scale, written[VALUE], written[GRAD],
                  written[HESS])
         if read[WEIGHT] != NULL or read[UPSTREAM] != NULL:
             kernels.weigh(n, read[WEIGHT], read[UPSTREAM], written[VALUE], written[GRAD], written[HESS])
-        kernels.sum_values(n, written[VALUE], &more_hi, &more_lo)
-    add_pair(hi, lo, more_hi, more_lo)
+        if not job.valueless:
+            kernels.sum_values(n, written[VALUE], &more_hi, &more_lo)
+    if not job.valueless:
+        add_pair(hi, lo, more_hi, more_lo)
     for k in range(VALUE, OPERANDS):
         fl_operand_write(&job.operand[k], kernels, start, n, written[k])
     return status
@@ -205,6 +208,7 @@ cdef class PointwiseKernel:
                 job.few[k] = parameters[k] if k < len(parameters) else 0.0
             job.parameter = job.few
         job.constant_aux = 1.0
+        job.valueless = False
         job.scale = scale
         job.x_domain = domain_code(self.x_domain, parameters)
         job.target_domain = domain_code(self.target_domain, parameters)
@@ -222,9 +226,10 @@ cdef class PointwiseKernel:
         return self.numbers
 
     def run(self, bint is_double, tuple parameters, double constant_aux, double scale, inputs, outputs,
-            bint check_first):
+            bint check_first, bint with_values=True):
         """Any layout: (status, sum of values). Inputs and outputs in the order of the operands, None where absent;
-        all of the prediction's shape (broadcast by zero strides), outputs checked and of its type."""
+        all of the prediction's shape (broadcast by zero strides), outputs checked and of its type. Without values,
+        which takes a Hessian and no output for them, the sum is 0."""
         cdef Job job
         cdef Buffers buffers = Buffers()
         cdef double total = 0.0
@@ -235,6 +240,7 @@ cdef class PointwiseKernel:
             buffers.describe(inputs[k] if k < INPUTS else outputs[k - INPUTS], &job.operand[k], job.kernels.bits,
                              k >= INPUTS)
         job.size = inputs[X].size
+        job.valueless = not with_values and job.operand[HESS].data != NULL and job.operand[VALUE].data == NULL
         status = run_job(&job, self.work, check_first and (job.x_domain or job.target_domain), &total)
         return status, total
 

@@ -139,7 +139,7 @@ class Derivatives:
         if w is not None and w.shape != x.shape:
             w = np.broadcast_to(w, x.shape)
         status, _ = loss._kernel.run(
-            is_double, numbers, factor, sign, [x, t, None, w, None], [None, grad, hess], False
+            is_double, numbers, factor, sign, [x, t, None, w, None], [None, grad, hess], False, False
         )  # fmt: skip
         return not status
 
