@@ -264,22 +264,16 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_import_is_light() -> None:
     code = """
-import sys, time
+import sys
 import numpy
 before = set(sys.modules)
-start = time.perf_counter()
 import fastloss
-seconds = time.perf_counter() - start
 roots = {name.split(".")[0] for name in set(sys.modules) - before}
-print(seconds)
 print(*sorted(roots - set(sys.stdlib_module_names)))
 """
-    runs = [python(code).stdout.splitlines() for _ in range(3)]
     # NumPy's own late imports, and the runtime names of Cython's modules.
-    others = {name for run in runs for name in run[1].split() if not name.startswith(("_cython_", "cython_runtime"))}
+    others = {name for name in python(code).stdout.split() if not name.startswith(("_cython_", "cython_runtime"))}
     assert others - {"numpy"} == {"fastloss"}
-    # About 20 ms alone on a machine; the bound is for one that is busy.
-    assert min(float(run[0]) for run in runs) < 0.5
 
 
 @pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled"), reason="this Python always has the lock")
