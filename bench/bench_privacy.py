@@ -54,3 +54,10 @@ def bench_clip_and_noise_by_all_ways(benchmark: Any, measure: Callable[[Call], N
         assert apart(call.proof(), clipped_mean(step)) < TOLERANCE, call.library
     benchmark.group = step.name
     measure(ways[0])
+
+
+@pytest.mark.parametrize("library", ["fastloss", "fastloss, new outputs", "numpy"])
+def bench_secure_noise(benchmark: Any, measure: Callable[[Call], None], library: str) -> None:
+    """Integers added to sums, as the secure path does; NumPy's normal numbers in float32 beside them."""
+    p = problem("discrete_gaussian", (NOISE_SIZE,), "float32", "noise")
+    run(benchmark, measure, p, library, f"secure noise {NOISE_SIZE}")

@@ -75,6 +75,8 @@ def _all() -> list[Cell]:
     for grads, target in (((1024, 1000), 4), ((256, 100_000), 2.3), ((64, 1_000_000), 2)):
         cells += both("clip_and_noise", grads, target, 0.8, kind="clip")
     cells += both("gaussian", (10_000_000,), 3, kind="noise")
+    # The secure path's integers, against what NumPy users draw today.
+    cells += [Cell({"name": "discrete_gaussian", "shape": (10_000_000,), "dtype": "float32", "kind": "noise"}, 1)]
     cells += [Cell({"name": "laplace", "shape": (10_000_000,), "dtype": "float64", "kind": "noise"}, 8)]
     for name in ACTIVATIONS:
         elementwise = name in ("sigmoid", "softplus")

@@ -47,6 +47,8 @@ def traffic(p: Problem) -> dict[str, int]:
     A copy reads and writes so many, each. Labels count twice, since all are checked before anything is written.
     """
     n = math.prod(p.shape) * np.dtype(p.dtype).itemsize
+    if p.name == "discrete_gaussian":
+        return {"scale": 2 * n}  # int64 sums that it is added to
     if p.kind == "noise":
         return {"fill": n}
     if p.kind == "clip" or p.name == "logsumexp":

@@ -19,6 +19,7 @@ Array = np.ndarray[Any, Any]
 NAMES = tuple(case.name for case in CASES)
 ACTIVATIONS = ("sigmoid", "softplus", "softmax", "log_softmax", "logsumexp")
 BOUND, MULTIPLIER = 1.0, 1.1  # of clip_and_noise
+STEPS = MULTIPLIER * 2.0**20  # scale of the integer noise of its secure path
 
 # Largest relative errors with which a call still counts as right.
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -116,7 +117,7 @@ class Problem:
         if self.kind == "noise":
             drawn = np.asarray(grad, np.float64)
             # Variance and fourth central moment of what is drawn.
-            variance, fourth = (1.0, 3.0) if self.name == "gaussian" else (2.0, 24.0)
+            variance, fourth = (2.0, 24.0) if self.name == "laplace" else (1.0, 3.0)
             of_mean = abs(drawn.mean()) * (drawn.size / variance) ** 0.5
             of_variance = abs(drawn.var() - variance) * (drawn.size / (fourth - variance**2)) ** 0.5
             return float(max(of_mean, of_variance)) / 5

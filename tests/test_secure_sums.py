@@ -10,7 +10,15 @@ import pytest
 
 import fastloss as fl
 from fastloss import num_threads
-from fastloss.privacy import NoiseGenerator, add_noise, clip_and_noise, clip_and_sum, secure_budget
+from fastloss.privacy import (
+    NoiseGenerator,
+    add_noise,
+    clip_and_noise,
+    clip_and_sum,
+    embedding_clip_and_noise,
+    linear_clip_and_noise,
+    secure_budget,
+)
 
 REALS = (np.float32, np.float64)
 SHAPES = ((3, 5), (7,), (), (2, 2, 300), (0,))
@@ -218,6 +226,8 @@ def test_bad_arguments():
         lambda: clip_and_sum(grads, 1.0, secure=1),
         lambda: clip_and_noise(grads, 1.0, 1.0, reduction="sum", secure="yes"),
         lambda: add_noise(clip_and_sum(grads, 1.0), 1.0, reduction="sum", secure=None),
+        lambda: linear_clip_and_noise(grads, grads, 1.0, 1.0, reduction="sum", secure=0),
+        lambda: embedding_clip_and_noise([0, 1], grads, 4, 1.0, 1.0, reduction="sum", secure="no"),
     ):
         with pytest.raises(TypeError, match="secure"):
             call()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastloss as fl
-from bench.problems import BOUND, MULTIPLIER, Call, Problem
+from bench.problems import BOUND, MULTIPLIER, STEPS, Call, Problem
 
 GIVEN, FRESH, ONE_THREAD = "fastloss", "fastloss, new outputs", "fastloss, 1 thread"
 
@@ -71,7 +71,19 @@ def _clip(p: Problem) -> tuple[Call, Call | None]:
 
 
 def _noise(p: Problem) -> tuple[Call, Call | None]:
-    draw, n = getattr(fl.privacy.NoiseGenerator(), p.name), p.shape
+    generator, n = fl.privacy.NoiseGenerator(), p.shape
+    draw = getattr(generator, p.name)
+    if p.name == "discrete_gaussian":
+        sums = np.zeros(n, np.int64)
+
+        def fresh() -> Any:
+            return draw(n, STEPS)
+
+        def scaled(drawn: Any) -> tuple[float, Any]:
+            return 1.0, drawn / STEPS
+
+        add = Call(GIVEN, lambda: generator._add_integers("gaussian", STEPS, sums), scaled, proof=fresh)
+        return add, Call(FRESH, fresh, scaled)
     real, out = np.dtype(p.dtype), np.empty(p.shape, p.dtype)
     given = Call(GIVEN, lambda: draw(n, dtype=real, out=out), lambda drawn: (1.0, drawn))
     return given, Call(FRESH, lambda: draw(n, dtype=real), lambda drawn: (1.0, drawn))

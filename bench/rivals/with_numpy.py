@@ -13,7 +13,7 @@ from bench.problems import BOUND, MULTIPLIER, Call, Problem
 def calls(p: Problem) -> Iterator[Call]:
     rng = np.random.default_rng()
     if p.kind == "noise":
-        if p.name == "gaussian":
+        if p.name != "laplace":
             out = np.empty(p.shape, p.dtype)
             yield Call("NumPy", lambda: rng.standard_normal(p.shape, p.dtype, out=out), lambda drawn: (1.0, drawn))
         else:

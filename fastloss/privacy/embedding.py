@@ -168,9 +168,10 @@ def embedding_clip_and_noise(
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
     rule = rules.Rule("l2", "flat", (bound,), (0,))
     scale = rules.noise_scale(multiplier, rule)
+    hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)
     out = np.empty((lookups.rows, lookups.columns), lookups.real)
-    if secure:
+    if hardened:
         budget = budget_of(rule, [out.size], GAUSSIAN, scale)
         rounded = secure_rule(rule, budget, lookups.batch)
         integers = np.zeros(out.shape, np.int64)

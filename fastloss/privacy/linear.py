@@ -164,13 +164,14 @@ def linear_clip_and_noise(
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
     rule = rules.Rule("l2", "flat", (bound,), (0,) * len(layers) * (1 + bias))
     scale = rules.noise_scale(multiplier, rule)
+    hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)
     real = np.result_type(*(layer.real for layer in layers))
     outputs = [np.empty((layer.rows, layer.columns), real) for layer in layers]
     pairs = [(out, np.empty(out.shape[0], real)) if bias else (out,) for out in outputs]
     arrays = [array for pair in pairs for array in pair]
     sums: Array
-    if secure:
+    if hardened:
         budget = budget_of(rule, [sum(layer.size for layer in layers)], GAUSSIAN, scale)
         sums = np.zeros(sum(layer.size for layer in layers), np.int64)
         _add_made(layers, secure_rule(rule, budget, layers[0].batch), sums, 1 / budget.grid)

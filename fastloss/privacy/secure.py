@@ -175,7 +175,7 @@ def secure_rule(rule: rules.Rule, budget: SecureBudget, batch_size: int) -> rule
     """The rule by which rows are clipped before they are rounded; raises where int64 might not hold their sum."""
     if batch_size * (max(rule.bounds) / budget.grid + 1) >= LARGEST_SUM:
         raise ValueError(f"grads has {batch_size} samples, whose sum on a grid of {budget.grid!r} may exceed 64 bits; "
-                         "expected a smaller batch or a larger noise_multiplier with secure = True")  # fmt: skip
+                         "expected fewer samples, or bounds closer together, with secure = True")  # fmt: skip
     return replace(rule, bounds=budget.bounds)
 
 
