@@ -155,15 +155,11 @@ class Derivatives:
             self._prepared[real, classes] = loss._prepare(task.values, real, classes), by_class
         own, by_class = self._prepared[real, classes]
         labels = t[:, None]
-        weights = None
-        if w is not None:
-            weights = w.astype(real).astype(np.float64)
-            if not (np.isfinite(weights) & (weights >= 0)).all():
-                return False
-        if _core.check_labels(labels, classes, ignored, None, None)[0] >= 0:
+        bad_label, bad_weight, _ = _core.check_labels(labels, classes, ignored, None, w, real.itemsize == 8)
+        if bad_label >= 0 or bad_weight >= 0:
             return False
         loss._run(own, _rowwise.RowCall(
-            _layout.rows_view(x, 1), labels, False, by_class, ignored, weights, None, sign,
+            _layout.rows_view(x, 1), labels, False, by_class, ignored, w, None, sign,
             grad[:, :, None], None if hess is None else hess[:, :, None], None,
         ))  # fmt: skip
         return True
