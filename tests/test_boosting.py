@@ -42,7 +42,9 @@ def settings():
                 probabilities = not resolved.get("from_logits")
             columns = not case.rowwise and any(np.ndim(v) and k != "epsilon" for k, v in resolved.items())
             if not probabilities and not columns:
-                yield pytest.param(case, resolved, id=f"{case.name}-{parameters}")
+                # a function's repr has its address in it, and every process of the run must see the same names
+                named = {k: v.__name__ if callable(v) else v for k, v in parameters.items()}
+                yield pytest.param(case, resolved, id=f"{case.name}-{named}")
 
 
 def arrays(case, parameters, rng, dtype):
