@@ -165,6 +165,7 @@ def discrete_noise(
 def grid_values(sums: Array, out: Array, grid: float, divisor: float) -> None: ...
 def clip(
     arrays: list[Array],
+    is_double: bool,
     group_of_array: Array,
     bounds: Array,
     l1: bool,

@@ -20,6 +20,7 @@ cdef extern from "privacy/privacy_kernels.h" nogil:
         Py_ssize_t stride
         Py_ssize_t columns
         Py_ssize_t first
+        int half
     ctypedef struct fl_clip_rule:
         int norm
         int automatic
@@ -349,19 +350,19 @@ cdef void run_narrow_clip(const Clip *job, Py_ssize_t width, double *partials, i
                     (<int64_t *>job.sums)[j] += (<int64_t *>partials)[g * width + j]
 
 
-def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bounds, bint l1, bint automatic,
+def clip(list arrays, bint is_double, const Py_ssize_t[::1] group_of_array, const double[::1] bounds, bint l1, bint automatic,
          double gamma, double[::1] sums, double[:, ::1] norms, unsigned char[:, ::1] states, double units=0):
     """Norms and states of every row and norm group, and the clipped rows added to sums (None: norms alone; with units,
     a power of two, sums are int64 in disguise and rows are rounded to multiples of 1 / units first).
 
-    ``arrays`` are (B, D) of one real type and native byte order, aligned, columns contiguous, rows at any stride;
-    arrays of a norm group follow one another."""
+    ``arrays`` are (B, D) of one real type (`is_double`) or half types in native byte order, aligned, columns contiguous,
+    rows at any stride; arrays of a norm group follow one another."""
     cdef Clip job
     cdef Py_ssize_t batch = norms.shape[1], groups = bounds.shape[0], total = 0, width, widest = 0
     cdef Py_ssize_t k, b, g, column, done
     cdef uintptr_t address
-    cdef Py_ssize_t count = 0, start, itemsize = arrays[0].dtype.itemsize
-    cdef bint is_double = itemsize == 8
+    cdef Py_ssize_t count = 0, start, itemsize, row_bytes = 0
+    cdef int half
     cdef int threads, t
     cdef double[::1] slots, factors, all_factors, partials, columns = np.zeros(groups)
     cdef bint narrow
@@ -372,6 +373,7 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
     cdef fl_clip_rule *rules
     for k in range(len(arrays)):
         total += arrays[k].shape[1]
+        row_bytes += arrays[k].shape[1] * arrays[k].dtype.itemsize
         columns[group_of_array[k]] += arrays[k].shape[1]
     width = total // WANTED_BLOCKS // LEAST_BLOCK * LEAST_BLOCK
     width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK) if total > NARROW else LARGEST_BLOCK
@@ -396,6 +398,8 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
     for k in range(len(arrays)):
         array = arrays[k]
         address = array.__array_interface__["data"][0]
+        itemsize = array.dtype.itemsize
+        half = 0 if itemsize != 2 else FL_F16 if array.dtype.kind == "f" else FL_BF16
         g = group_of_array[k]
         group_start[g] = min(group_start[g], b)
         for start in range(0, array.shape[1], width):
@@ -403,6 +407,7 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
             blocks[b].stride = array.strides[0]
             blocks[b].columns = min(width, array.shape[1] - start)
             blocks[b].first = column + start
+            blocks[b].half = half
             group_of[b] = g
             b += 1
         column += array.shape[1]
@@ -421,7 +426,7 @@ def clip(list arrays, const Py_ssize_t[::1] group_of_array, const double[::1] bo
                 t += 1
                 thread_start[t] = b
             done += blocks[b].columns
-        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(total * itemsize, 1)
+        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(row_bytes, 1)
         job.tile = job.tile // TILE_STEP * TILE_STEP
         job.tile = max(job.tile, <Py_ssize_t>TILE_STEP)
         job.tile = min(job.tile, max(batch, 1))

@@ -23,6 +23,7 @@
 #ifndef FASTLOSS_CLIP_H
 #define FASTLOSS_CLIP_H
 
+#include "../core/blocks.h"
 #include "../core/real.h"
 #include "../core/reduce.h"
 #include "../core/wide.h"
@@ -30,24 +31,40 @@
 
 #define LEAST_DOUBLE 0x1p-1074
 
-INLINE const real *row_of(const fl_clip_block *block, ptrdiff_t row) {
-  return (const real *)(block->data + row * block->stride);
+/* Rows are taken in parts: whole where they lie, or so many columns (a multiple of LANES) converted from a half type,
+ * eight of them in half the first-level cache. */
+#define CLIP_PART 512
+INLINE ptrdiff_t part_of(const fl_clip_block *block) { return block->half ? CLIP_PART : block->columns; }
+INLINE ptrdiff_t left_of(const fl_clip_block *block, ptrdiff_t first) {
+  return block->columns - first < part_of(block) ? block->columns - first : part_of(block);
+}
+INLINE const real *row_part(const fl_clip_block *block, ptrdiff_t row, ptrdiff_t first, real *converted) {
+  const char *at = block->data + row * block->stride;
+  if (!block->half) return (const real *)at;
+  load_block(block->half, left_of(block, first), at + 2 * first, 2, converted);
+  return converted;
 }
 
 /* ---- Sums over one row of one block ---- */
 
 INLINE double term_added(int squares, double v, double sum) { return squares ? fma_double(v, v, sum) : sum + fabs(v); }
 
-INLINE double clip_row_sum(int squares, ptrdiff_t n, const real *x) {
+INLINE double clip_row_sum(int squares, const fl_clip_block *block, ptrdiff_t row) {
+  real converted[CLIP_PART];
+  const real *x = converted;
   wide sums[LANES / WIDE];
   double acc[LANES];
-  ptrdiff_t j = 0;
+  ptrdiff_t j = 0, n = 0;
   for (int k = 0; k < LANES / WIDE; k++) sums[k] = wide_all(0.0);
-  for (; j + LANES <= n; j += LANES)
-    for (int k = 0; k < LANES / WIDE; k++) {
-      wide v = widen(x + j + k * WIDE);
-      sums[k] = squares ? wide_fma(v, v, sums[k]) : wide_add(sums[k], wide_abs(v));
-    }
+  for (ptrdiff_t first = 0; first < block->columns; first += n) {
+    x = row_part(block, row, first, converted);
+    n = left_of(block, first);
+    for (j = 0; j + LANES <= n; j += LANES)
+      for (int k = 0; k < LANES / WIDE; k++) {
+        wide v = widen(x + j + k * WIDE);
+        sums[k] = squares ? wide_fma(v, v, sums[k]) : wide_add(sums[k], wide_abs(v));
+      }
+  }
   for (int k = 0; k < LANES / WIDE; k++) wide_store(acc + k * WIDE, sums[k]);
   for (int l = 0; j + l < n; l++) acc[l] = term_added(squares, (double)x[j + l], acc[l]);
   return fold_lanes(acc);
@@ -55,8 +72,7 @@ INLINE double clip_row_sum(int squares, ptrdiff_t n, const real *x) {
 
 static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
   for (ptrdiff_t r = 0; r < rows; r++) {
-    const real *x = row_of(block, first + r);
-    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(1, block->columns, x) : clip_row_sum(0, block->columns, x);
+    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(1, block, first + r) : clip_row_sum(0, block, first + r);
   }
 }
 
@@ -111,14 +127,16 @@ static ptrdiff_t clip_factors(const fl_clip_rule *rule, ptrdiff_t blocks, ptrdif
 
 /* The largest |x| of a row; NaN where it holds one. Compared as integers, where NaN > inf > every number. */
 static double row_largest(const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row) {
+  real converted[CLIP_PART];
   ireal largest = 0;
-  for (ptrdiff_t b = 0; b < count; b++) {
-    const real *x = row_of(&blocks[b], row);
-    for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
-      ireal bits = (ireal)bits_of(abs_(x[j]));
-      largest = bits > largest ? bits : largest;
+  for (ptrdiff_t b = 0; b < count; b++)
+    for (ptrdiff_t first = 0; first < blocks[b].columns; first += part_of(&blocks[b])) {
+      const real *x = row_part(&blocks[b], row, first, converted);
+      for (ptrdiff_t j = 0; j < left_of(&blocks[b], first); j++) {
+        ireal bits = (ireal)bits_of(abs_(x[j]));
+        largest = bits > largest ? bits : largest;
+      }
     }
-  }
   return (double)real_of((ureal)largest);
 }
 
@@ -133,13 +151,16 @@ INLINE power power_down(int exponent) {
 static double scaled_norm(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t count, ptrdiff_t row,
                           int exponent) {
   const power p = power_down(exponent);
+  real converted[CLIP_PART];
   double hi = 0.0, lo = 0.0;
   for (ptrdiff_t b = 0; b < count; b++) {
-    const real *x = row_of(&blocks[b], row);
     double acc[LANES] = {0.0};
-    for (ptrdiff_t j = 0; j < blocks[b].columns; j++) {
-      double v = (double)x[j] * p.a * p.b;
-      acc[j % LANES] = term_added(rule->norm == FL_NORM_L2, v, acc[j % LANES]);
+    for (ptrdiff_t first = 0; first < blocks[b].columns; first += part_of(&blocks[b])) {
+      const real *x = row_part(&blocks[b], row, first, converted);
+      for (ptrdiff_t j = 0; j < left_of(&blocks[b], first); j++) {
+        double v = (double)x[j] * p.a * p.b;
+        acc[j % LANES] = term_added(rule->norm == FL_NORM_L2, v, acc[j % LANES]);
+      }
     }
     pair_add(&hi, &lo, fold_lanes(acc), 0.0);
   }
@@ -171,13 +192,16 @@ static int fits(const fl_clip_rule *rule, const fl_clip_block *blocks, ptrdiff_t
   const double limit = squared ? c * c : c, limit_low = squared ? dekker_error(c, c, limit) : 0.0;
   const double tolerance = (rule->columns + 64.0) * (rule->columns + 64.0) * 0x1p-104;
   double sum = 0.0, sum_low = 0.0, inexact = 0.0;
+  real converted[CLIP_PART];
+  const real *x = converted;
   for (ptrdiff_t b = 0; b < count; b++) {
-    const real *x = row_of(&blocks[b], row);
+    const ptrdiff_t part = part_of(&blocks[b]);
     double hi[LANES] = {0.0}, lo[LANES] = {0.0}, lost[LANES] = {0.0};
     for (ptrdiff_t j = 0; j < blocks[b].columns; j += LANES) {
       real v[LANES] = {0};
       ptrdiff_t n = blocks[b].columns - j < LANES ? blocks[b].columns - j : LANES;
-      memcpy(v, x + j, (size_t)n * sizeof(real));
+      if (j % part == 0) x = row_part(&blocks[b], row, j, converted);
+      memcpy(v, x + j % part, (size_t)n * sizeof(real));
       VECTOR_LOOP
       for (int l = 0; l < LANES; l++) {
         double w = fabs((double)v[l]) * p.a * p.b, term = squared ? w * w : w;
@@ -255,15 +279,19 @@ INLINE void clip_add_rows(int rows, ptrdiff_t n, const real *const *row, const d
  * the first-level cache once per eight. */
 static void clip_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
                      double *sums) {
+  real converted[8][CLIP_PART];
   while (count > 0) {
     const real *row[8];
-    const ptrdiff_t step = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1, n = block->columns;
-    for (ptrdiff_t k = 0; k < step; k++) row[k] = row_of(block, rows[k]);
-    switch (step) {
-      case 8: clip_add_rows(8, n, row, factors, sums); break;
-      case 4: clip_add_rows(4, n, row, factors, sums); break;
-      case 2: clip_add_rows(2, n, row, factors, sums); break;
-      default: clip_add_rows(1, n, row, factors, sums);
+    const ptrdiff_t step = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
+    for (ptrdiff_t first = 0; first < block->columns; first += part_of(block)) {
+      const ptrdiff_t n = left_of(block, first);
+      for (ptrdiff_t k = 0; k < step; k++) row[k] = row_part(block, rows[k], first, converted[k]);
+      switch (step) {
+        case 8: clip_add_rows(8, n, row, factors, sums + first); break;
+        case 4: clip_add_rows(4, n, row, factors, sums + first); break;
+        case 2: clip_add_rows(2, n, row, factors, sums + first); break;
+        default: clip_add_rows(1, n, row, factors, sums + first);
+      }
     }
     rows += step, factors += step, count -= step;
   }

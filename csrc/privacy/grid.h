@@ -20,11 +20,16 @@ INLINE int64_t nearest_integer(double v) {
 
 static void grid_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
                      double units, int64_t *sums) {
+  real converted[CLIP_PART];
   for (ptrdiff_t i = 0; i < count; i++) {
-    const real *x = (const real *)(block->data + rows[i] * block->stride);
     const double factor = factors[i];
-    VECTOR_LOOP_WIDE
-    for (ptrdiff_t j = 0; j < block->columns; j++) sums[j] += nearest_integer(factor * (double)x[j] * units);
+    for (ptrdiff_t first = 0; first < block->columns; first += part_of(block)) {
+      const ptrdiff_t n = left_of(block, first);
+      const real *x = row_part(block, rows[i], first, converted);
+      int64_t *s = sums + first;
+      VECTOR_LOOP_WIDE
+      for (ptrdiff_t j = 0; j < n; j++) s[j] += nearest_integer(factor * (double)x[j] * units);
+    }
   }
 }
 

@@ -24,10 +24,12 @@ enum { FL_NORM_L2, FL_NORM_L1 };
 enum { FL_ROW_KEPT, FL_ROW_CLIPPED, FL_ROW_NONFINITE, FL_ROW_OPEN };
 
 /* Some columns of some gradients: one array's columns first ... first+columns of the concatenation
- * of all arrays. Row r begins at data + r * stride (bytes). */
+ * of all arrays. Row r begins at data + r * stride (bytes). `half` is FL_F16 or FL_BF16 where the elements are of that
+ * type, 0 where they are of the table's real type. */
 typedef struct fl_clip_block {
   const char *data;
   ptrdiff_t stride, columns, first;
+  int half;
 } fl_clip_block;
 
 /* How rows are clipped: the bound, and what the proofs in clip.h need to know about the shape. */

@@ -26,7 +26,7 @@ def clip(gradients: Gradients, rule: Rule, sums: Array | None, norms: Array, sta
     """What the driver of that name does, by the twin (a row's state stands in its first norm group)."""
     bounds = list(rule.bounds) if rule.mode == "per_layer" else rule.bounds[0]
     grid = 1 / units if units else 0.0
-    twin = reference.clip_and_sum(gradients.matrices, bounds, norm=rule.norm, mode=rule.mode, grid=grid)
+    twin = reference.clip_and_sum(gradients.wide, bounds, norm=rule.norm, mode=rule.mode, grid=grid)
     norms[...] = twin.norms.T
     states[0] = np.where(twin.finite, np.where(twin.clipped, _core.ROW_CLIPPED, _core.ROW_KEPT), _core.ROW_NONFINITE)
     if sums is not None:
@@ -62,7 +62,7 @@ def check_clip(
         compare("sums", sums, want.astype(np.float64), np.full(sums.shape, gradients.batch_size + slack))
     elif sums is not None and before is not None and want is not None:
         sizes = np.abs(before)
-        clip(Gradients([np.abs(matrix) for matrix in gradients.matrices]), rule, sizes, want_norms, want_states)
+        clip(Gradients([np.abs(matrix) for matrix in gradients.wide]), rule, sizes, want_norms, want_states)
         compare("sums", sums, want, (4e-14 + (gradients.batch_size + 4) * 2.0**-53) * sizes + 1e-320)
 
 

@@ -13,33 +13,39 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
+from fastloss._half import computing_type, half_name, widened
 
 Array = npt.NDArray[Any]
 
 
 class Gradients:
-    """Gradients of a batch: ``matrices`` are views (or copies) of shape (B, D) of one real type.
+    """Gradients of a batch: ``matrices`` are views (or copies) of shape (B, D) of one real type, or of half types.
 
-    A copy is made of an array that is not float32 or float64 in native byte order, or whose single
-    samples are not C-contiguous; rows may have any stride.
+    A copy is made of an array of another type or byte order, or whose single samples are not
+    C-contiguous; rows may have any stride. ``real`` is the type of what is made of them.
     """
 
     def __init__(self, grads: object) -> None:
         self.kind, self.keys, values = _take_apart(grads)
-        given = [arguments.as_array(value, name) for value, name in zip(values, self.names, strict=True)]
+        given = [arguments.as_operand(value, name) for value, name in zip(values, self.names, strict=True)]
         for array, name in zip(given, self.names, strict=True):
             if array.ndim == 0:
                 raise ValueError(f"{name} is a scalar; expected an array of shape (B, ...), one row per sample")
             if array.shape[0] != given[0].shape[0]:
                 raise ValueError(f"{name} has {array.shape[0]} samples but {self.names[0]} has {given[0].shape[0]}; "
                                  "expected the same batch size")  # fmt: skip
-        kinds = {array.dtype if array.dtype.kind == "f" else np.dtype(np.float64) for array in given}
+        kinds = {np.dtype(np.float64) if array.dtype.kind in "iub" else computing_type(array.dtype) for array in given}
         self.real = np.dtype(np.float32) if kinds == {np.dtype(np.float32)} else np.dtype(np.float64)
         self.given = given
         self.batch_size: int = given[0].shape[0]
         self.shapes = [array.shape[1:] for array in given]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.matrices = [_matrix(array, self.real) for array in given]
+
+    @property
+    def wide(self) -> list[Array]:
+        """The matrices in a type that NumPy computes with."""
+        return [widened(matrix) for matrix in self.matrices]
 
     @property
     def names(self) -> list[str]:
@@ -85,10 +91,11 @@ class Gradients:
     def first_nonfinite(self, row: int) -> str:
         """Where a row holds its first NaN or inf: ``grads[3, 1] = nan``."""
         for name, array in zip(self.names, self.given, strict=True):
-            bad = ~np.isfinite(array[row])
+            values = widened(array[row : row + 1])[0]
+            bad = ~np.isfinite(values)
             if bad.any():
                 at = (row, *(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape)))
-                return f"{name}[{', '.join(map(str, at))}] = {array[at]}"
+                return f"{name}[{', '.join(map(str, at))}] = {values[at[1:]]}"
         raise AssertionError("the row is finite")
 
 
@@ -110,7 +117,9 @@ def _take_apart(grads: object) -> tuple[type | None, list[Any], list[object]]:
 
 
 def _matrix(array: Array, real: np.dtype[Any]) -> Array:
-    """The array as (B, D) of the real type with contiguous rows: a view where it can be one."""
+    """The array as (B, D) of the real or its half type with contiguous rows: a view where it can be one."""
+    if half_name(array.dtype):
+        real = array.dtype
     if array.dtype != real or not array.flags.aligned:
         array = np.require(array, real, "A")
     matrix = array if array.ndim == 2 else array.reshape(array.shape[0], math.prod(array.shape[1:]))

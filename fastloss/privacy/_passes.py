@@ -32,6 +32,7 @@ def clip_gradients(gradients: Gradients, rule: Rule, sums: Array | None, units: 
     before = sums.copy() if backend == "check" and sums is not None else None
     _core.clip(
         gradients.matrices,
+        gradients.real.itemsize == 8,
         np.array(rule.groups, np.intp),
         np.array(rule.bounds),
         rule.norm == "l1",

@@ -75,7 +75,7 @@ def per_sample_norms(grads: object, *, norm: str = "l2") -> Array:
     Parameters
     ----------
     grads : array_like (B, ...), or a list, tuple or dict of arrays with the same B
-        Per-sample gradients. float16 and bfloat16 are computed in float32, integers in float64.
+        Per-sample gradients. float16 and bfloat16 are read as they are, integers in float64.
     norm : {"l2", "l1"}
         Euclidean norm or sum of absolute values.
 
@@ -124,7 +124,7 @@ def clip_and_sum(
     ----------
     grads : array_like (B, ...), or a list, tuple or dict of arrays with the same B
         Per-sample gradients; several arrays have one joint norm per sample. float16 and bfloat16 are
-        converted to float32 and give float32 sums, integers and bool to float64; arrays of both real types are
+        read as they are and give float32 sums, integers and bool to float64; arrays of both real types are
         taken as float64.
     max_grad_norm : float, or one per array for ``mode="per_layer"``
         The bound C > 0; inf turns clipping off (the sensitivity is then inf).

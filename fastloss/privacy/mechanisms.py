@@ -240,7 +240,7 @@ def add_noise(
             generator._add_integers(mechanism, budget.scale, steps)
         write_grid(steps, outputs, clipped.grid, divisor)
         return result
-    total = np.concatenate([matrix.reshape(-1) for matrix in sums.matrices]).astype(np.float64, copy=False)
+    total = np.concatenate([matrix.reshape(-1) for matrix in sums.wide]).astype(np.float64, copy=False)
     key, first = None, 0
     if scale > 0:
         key, first = generator._reserve(mechanism, total.size)
