@@ -31,7 +31,7 @@ def shown(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1:
+        if seconds * factor >= 0.9995:  # three digits of it are 1
             return f"{seconds * factor:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
 
