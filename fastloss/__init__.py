@@ -1,7 +1,8 @@
 """fastloss: fused, numerically exact loss and differential-privacy kernels for NumPy arrays on the CPU.
 
 Every loss is a callable object with ``value_and_grad``, ``value_grad_hess`` and ``denominator``;
-arrays are positional, everything else is a keyword.
+arrays are positional, everything else is a keyword. float16 and bfloat16 (of ml_dtypes, or 16 bits
+viewed as the dtype ``fl.bfloat16_bits``) are read as they are, computed in float32, and rounded once.
 
 >>> import fastloss as fl
 >>> value, grad = fl.cross_entropy.value_and_grad([[2.0, 0.0]], [0])
