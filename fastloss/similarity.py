@@ -70,7 +70,7 @@ def info_nce_loss(
     tile (16 MB in float32), a copy of the normalised keys, and one more tile of gradients, whatever B is. Results have
     the same bits for any number of threads of fastloss; those of the BLAS may change them.
 
-    A product of D terms in the type's own precision is off by up to (D + 8) u |q| |k|, u = 2^-24 or
+    A product of D terms in the type's own precision is off by up to (D + 8) u ``|q| |k|``, u = 2^-24 or
     2^-53, before it is divided by tau (typically by the square root of D instead of D). The loss of a
     row is off by at most twice that times 1 - p of the positive, a gradient by that times the sum of its absolute
     terms; the rest is rounding of the last digits: a confidently right row keeps its own.

@@ -58,7 +58,7 @@ class LinearRegressor(RegressorMixin, LinearModel):  # type: ignore[misc]
         Iterations of the solver.
     n_features_in_ : int
         Features seen by ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X had names that are all strings.
 
     Notes
