@@ -26,12 +26,17 @@
 
 #include "privacy/kernels.h"
 
-/* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. */
+/* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. A value that is
+ * not wanted goes nowhere, but a loss with aux is spared it. */
 #define BLOCK_KERNEL(name, kernel, which, has_aux)                                                                    \
   static void kernel##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,     \
                              void *v, void *g, void *h) {                                                             \
-    if (has_aux && aux) pointwise_loops(kernel##_block, name, which, 1, n, x, t, aux, p, s, v, g, h);                                 \
-    else pointwise_loops(kernel##_block, name, which, 0, n, x, t, NULL, p, s, v, g, h);                                               \
+    real unused[has_aux ? 1 : FL_BLOCK];                                                                              \
+    if (!has_aux && !v) v = unused;                                                                                   \
+    if (has_aux && aux)                                                                                               \
+      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, 1, n, x, t, aux, p, s, v, g, h);                    \
+    else                                                                                                              \
+      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, 0, n, x, t, NULL, p, s, v, g, h);                   \
   }
 #define SUM_KERNEL(name, kernel, which)                                                                               \
   static void kernel##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s,         \
@@ -77,8 +82,9 @@
 #define POINTWISE_OWN(name)                                                                                           \
   static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,       \
                            void *v, void *g, void *h) {                                                               \
+    real unused[FL_BLOCK];                                                                                            \
     (void)aux;                                                                                                        \
-    name##_loops(name##_block, n, x, t, p, s, v, g, h);                                                                             \
+    name##_loops(name##_block, n, x, t, p, s, v ? v : unused, g, h);                                                                             \
   }                                                                                                                   \
   static void name##_sum(fl_size n, const void *x, const void *t, const void *w, const double *p, double s, void *g,  \
                          double *hi, double *lo) {                                                                    \

@@ -22,15 +22,17 @@ typedef void pointwise_body(real x, real t, real aux, const real *p, real *value
  * takes 0.81 of the time with AVX-512 and 0.79 with AVX2. */
 enum { HALF_PAIR = 64 / sizeof(real), PAIR = 2 * HALF_PAIR };
 
-/* Two vectors; orders, a constant, is how many derivatives are stored, and value may be a constant NULL. */
-INLINE void pointwise_pair(pointwise_body *body, int orders, int has_aux, const real *x, const real *t, const real *aux,
-                           const real *p, real s, real *value, real *grad, real *hess) {
+/* One vector or two; vectors and orders, how many derivatives are stored, are constants, and value may be a constant
+ * NULL. */
+INLINE void pointwise_vectors(pointwise_body *body, int vectors, int orders, int has_aux, const real *x, const real *t,
+                              const real *aux, const real *p, real s, real *value, real *grad, real *hess) {
   VECTOR_LOOP
   for (int l = 0; l < HALF_PAIR; l++) {
-    const int m = l + HALF_PAIR;
+    const int m = vectors == 2 ? l + HALF_PAIR : l;
     real v, g, h, v2, g2, h2;
     body(x[l], t[l], has_aux ? aux[l] : R(1.0), p, &v, &g, &h);
-    body(x[m], t[m], has_aux ? aux[m] : R(1.0), p, &v2, &g2, &h2);
+    if (vectors == 2) body(x[m], t[m], has_aux ? aux[m] : R(1.0), p, &v2, &g2, &h2);
+    else v2 = v, g2 = g, h2 = h;
     if (value) {
       value[l] = v;
       value[m] = v2;
@@ -46,42 +48,42 @@ INLINE void pointwise_pair(pointwise_body *body, int orders, int has_aux, const 
   }
 }
 
-/* Called with a constant body, formula and has_aux: inlined into one loop per set of results. The elements left over are
- * filled up to a pair and given to `self`, the function that this is the body of: less code than a loop of their own.
- * A value that is not wanted (boosting asks for derivatives alone) takes its logarithm along: cross-entropy with logits
- * is twice as fast without. */
-INLINE void pointwise_loops(fl_pointwise *self, pointwise_body *body, int formula, int has_aux, fl_size n, const real *x,
-                            const real *t, const real *aux, const double *parameter, double scale, real *value,
-                            real *grad, real *hess) {
+/* Called with a constant body, vectors, formula, alone and has_aux: inlined into one loop per set of results. The elements
+ * left over are filled up to a pair and given to `self`, the function that this is the body of: less code than a loop of
+ * their own. alone: a value that is not wanted beside a Hessian has a loop without it; otherwise value is not NULL. */
+INLINE void pointwise_loops_of(fl_pointwise *self, pointwise_body *body, int vectors, int formula, int alone, int has_aux,
+                               fl_size n, const real *x, const real *t, const real *aux, const double *parameter,
+                               double scale, real *value, real *grad, real *hess) {
   real p[FL_PARAMETERS + 2], s = (real)scale;
-  const fl_size paired = n / PAIR * PAIR, left = n - paired;
+  const fl_size step = vectors * HALF_PAIR, whole = n / step * step, left = n - whole;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
   p[FL_PARAMETERS] = R(1.0);
   p[FL_PARAMETERS + 1] = (real)formula;
-  if (hess && !value) {
-    for (fl_size i = 0; i < paired; i += PAIR)
-      pointwise_pair(body, 2, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, NULL, grad + i, hess + i);
-  } else if (hess) {
-    for (fl_size i = 0; i < paired; i += PAIR)
-      pointwise_pair(body, 2, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, grad + i, hess + i);
-  } else if (grad) {
-    for (fl_size i = 0; i < paired; i += PAIR)
-      pointwise_pair(body, 1, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, grad + i, NULL);
-  } else {
-    for (fl_size i = 0; i < paired; i += PAIR)
-      pointwise_pair(body, 0, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, value + i, NULL, NULL);
-  }
+#define VECTORS(orders, v, g, h)                                                                                       \
+  for (fl_size i = 0; i < whole; i += step)                                                                            \
+    pointwise_vectors(body, vectors, orders, has_aux, x + i, t + i, has_aux ? aux + i : NULL, p, s, v, g, h)
+  if (alone && hess && !value) VECTORS(2, NULL, grad + i, hess + i);
+  else if (hess) VECTORS(2, value + i, grad + i, hess + i);
+  else if (grad) VECTORS(1, value + i, grad + i, NULL);
+  else VECTORS(0, value + i, NULL, NULL);
+#undef VECTORS
   if (!left) return;
   real part[6][PAIR] = {{R(0.0)}};
   const size_t bytes = (size_t)left * sizeof(real);
-  memcpy(part[0], x + paired, bytes);
-  memcpy(part[1], t + paired, bytes);
-  if (has_aux) memcpy(part[2], aux + paired, bytes);
+  memcpy(part[0], x + whole, bytes);
+  memcpy(part[1], t + whole, bytes);
+  if (has_aux) memcpy(part[2], aux + whole, bytes);
   self(PAIR, part[0], part[1], has_aux ? part[2] : NULL, parameter, scale, value ? part[3] : NULL,
        grad ? part[4] : NULL, hess ? part[5] : NULL);
-  if (value) memcpy(value + paired, part[3], bytes);
-  if (grad) memcpy(grad + paired, part[4], bytes);
-  if (hess) memcpy(hess + paired, part[5], bytes);
+  if (value) memcpy(value + whole, part[3], bytes);
+  if (grad) memcpy(grad + whole, part[4], bytes);
+  if (hess) memcpy(hess + whole, part[5], bytes);
+}
+
+INLINE void pointwise_loops(fl_pointwise *self, pointwise_body *body, int formula, int has_aux, fl_size n, const real *x,
+                            const real *t, const real *aux, const double *parameter, double scale, real *value,
+                            real *grad, real *hess) {
+  pointwise_loops_of(self, body, 2, formula, 0, has_aux, n, x, t, aux, parameter, scale, value, grad, hess);
 }
 
 /* A block function of a body without parameters and of one formula. */

@@ -154,8 +154,8 @@ static void focal_loss_loops(fl_pointwise *self, fl_size n, const void *x, const
     pointwise_loops(self, binary_cross_entropy_with_logits, 0, 0, n, x, t, NULL, p, s, v, g, h);
   else if (hard && square) pointwise_loops(self, focal_loss, 3, 0, n, x, t, NULL, p, s, v, g, h);
   else if (hard) pointwise_loops(self, focal_loss, 1, 0, n, x, t, NULL, p, s, v, g, h);
-  else if (square) pointwise_loops(self, focal_loss, 2, 0, n, x, t, NULL, p, s, v, g, h);
-  else pointwise_loops(self, focal_loss, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else if (square) pointwise_loops_of(self, focal_loss, 1, 2, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else pointwise_loops_of(self, focal_loss, 1, 0, 0, 0, n, x, t, NULL, p, s, v, g, h); /* a pair has registers for none */
 }
 
 /* Bodies too long to be run four at a time between the additions of a sum: no gain, and five times their code. */

@@ -105,8 +105,7 @@ static void poly_terms(fl_size n, const real *x, const real *t, const double *pa
 
 static void poly_loss_loops(fl_pointwise *self, fl_size n, const void *x, const void *t, const double *p, double s, void *v,
                             void *g, void *h) {
-  real unused[FL_BLOCK];
-  if (p[0] > 1.0) poly_terms(n, x, t, p, (real)s, v ? v : unused, g, h);
+  if (p[0] > 1.0) poly_terms(n, x, t, p, (real)s, v, g, h);
   else pointwise_loops(self, poly_loss, 0, 0, n, x, t, NULL, p, s, v, g, h);
 }
 
