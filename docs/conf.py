@@ -48,16 +48,8 @@ autodoc_mock_imports = [name for name in ("torch", "ml_dtypes", "dp_accounting",
 with_hessian = [name for name in fl.__all__ if hasattr(getattr(fl, name), "value_grad_hess")]
 autosummary_context = {"with_hessian": [f"fastloss.{name}" for name in with_hessian]}
 
-html_theme = "pydata_sphinx_theme"
+html_theme = "furo"
 html_title = f"fastloss {version}"
-html_theme_options = {
-    "show_toc_level": 2,
-    "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": ["page-toc"],
-    "footer_start": ["copyright"],
-    "footer_end": [],
-}
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["fastloss.css"]
