@@ -28,7 +28,7 @@ SOURCES = (FOLDER.parents[1] / "csrc").is_dir()
 COMPILERS = {name: path for name in ("cc", "clang") if (path := shutil.which(name))}
 # As in setup.py.
 FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-lto", "-g0", "-w"]
-AVX2 = ["-mavx2", "-mfma", "-mbmi2"]
+AVX2 = ["-mavx2", "-mfma", "-mbmi2", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512cd", "-mprefer-vector-width=512"]
 ISA_FLAGS = {"baseline": [], "avx2": AVX2, "avx512": [*AVX512, "-fschedule-insns"], "neon": []}
 USABLE = [isa for isa, (compiled, supported) in _core.isa_names().items() if compiled and supported]

@@ -7,6 +7,7 @@
 #include "../fastloss.h"
 #include "half.h"
 #include "real.h"
+#include "reduce.h"
 
 /* A pointwise loss: one element in, value, gradient and Hessian out; p are the loss's parameters.
  * A body writes all three results, and what the caller does not store the compiler drops.

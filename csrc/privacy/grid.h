@@ -7,8 +7,7 @@
 #ifndef FASTLOSS_GRID_H
 #define FASTLOSS_GRID_H
 
-#include "../core/real.h"
-#include "privacy_kernels.h"
+#include "clip.h"
 
 /* The nearest integer, ties to even, of |v| < 2^51: its bits after adding 1.5 2^52. */
 INLINE int64_t nearest_integer(double v) {
