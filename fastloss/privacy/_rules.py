@@ -14,6 +14,7 @@ from fastloss.privacy.noise import LAPLACE
 
 NORMS = ("l2", "l1")
 MODES = ("flat", "per_layer", "automatic")
+ADJACENCIES = ("add_remove", "replace")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,16 @@ class Rule:
     mode: str
     bounds: tuple[float, ...]
     groups: tuple[int, ...]
+    adjacency: str = "add_remove"
 
     @property
     def sensitivity(self) -> float:
-        """The most that one row changes the sum, in the norm; inf where that is no double."""
+        """How far apart the sums of neighbouring batches may be, in the norm; inf where that is no double."""
+        return self.reach if self.adjacency == "add_remove" else 2.0 * self.reach
+
+    @property
+    def reach(self) -> float:
+        """The largest norm of a clipped row; inf where that is no double."""
         if self.norm == "l2":
             return math.hypot(*self.bounds)
         try:
@@ -69,20 +76,23 @@ def check_bound(value: object, name: str) -> float:
         raise
 
 
-def check_rule(gradients: Gradients, max_grad_norm: object, norm: str, mode: str) -> Rule:
+def check_rule(
+    gradients: Gradients, max_grad_norm: object, norm: str, mode: str, adjacency: str = "add_remove"
+) -> Rule:
     """How to clip these gradients."""
     check_choice(norm, "norm", NORMS)
+    check_choice(adjacency, "adjacency", ADJACENCIES)
     check_choice(mode, "mode", MODES)
     count = len(gradients.matrices)
     if mode != "per_layer":
         bound = check_bound(max_grad_norm, "max_grad_norm")
         if mode == "automatic" and bound == math.inf:
             raise ValueError("max_grad_norm = inf with mode = 'automatic'; expected a finite number > 0")
-        return Rule(norm, mode, (bound,), (0,) * count)
+        return Rule(norm, mode, (bound,), (0,) * count, adjacency)
     names = [name.replace("grads", "max_grad_norm", 1) for name in gradients.names]
     values = gradients.match(max_grad_norm, "max_grad_norm")
     bounds = tuple(check_bound(value, name) for value, name in zip(values, names, strict=True))
-    return Rule(norm, mode, bounds, tuple(range(count)))
+    return Rule(norm, mode, bounds, tuple(range(count)), adjacency)
 
 
 def check_divisor(expected_batch_size: object, reduction: object) -> float:

@@ -41,9 +41,10 @@ class ClippedSum:
         Number of rows, all counted.
     sensitivity : float
         The most that one row can change the sum, in the norm it was clipped in, when it is added or removed
-        (Poisson sampling and add/remove adjacency): C, or with a bound per layer the norm of the bounds.
-    norm, mode, max_grad_norm
-        How it was clipped.
+        (Poisson sampling and add/remove adjacency): C, or with a bound per layer the norm of the bounds. Twice
+        that with ``adjacency="replace"``.
+    norm, mode, max_grad_norm, adjacency
+        How it was clipped, and what neighbouring batches are.
     noised : bool
         Whether `add_noise` has added noise to it, which happens once.
     grid : float
@@ -65,6 +66,7 @@ class ClippedSum:
     noised: bool = field(default=False, repr=False)
     grid: float = field(default=0.0, repr=False)
     steps: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    adjacency: str = field(default="add_remove", repr=False)
 
 
 def per_sample_norms(grads: object, *, norm: str = "l2") -> Array:
@@ -113,6 +115,7 @@ def clip_and_sum(
     accumulate: ClippedSum | None = None,
     out: Any = None,
     secure: bool = False,
+    adjacency: str = "add_remove",
 ) -> ClippedSum:
     """Clip every sample's gradient and add them up.
 
@@ -144,6 +147,9 @@ def clip_and_sum(
         True: for ``add_noise(secure=True)``. Rows are clipped to a little less than C (at most 0.1 %, so that their
         norm is at most C once they are rounded), rounded to multiples of a power of two and added up in int64: exact,
         so neither their order nor how they are cut into pieces changes a bit. See `ClippedSum.grid`.
+    adjacency : {"add_remove", "replace"}
+        What neighbouring batches are: one has a sample more, as Poisson sampling and its accounting take it, or one
+        sample is another, as where batches have a fixed size; the sensitivity is then 2 C.
 
     Returns
     -------
@@ -168,7 +174,7 @@ def clip_and_sum(
     [3.3, 4.4]
     """
     gradients = Gradients(grads)
-    rule = rules.check_rule(gradients, max_grad_norm, norm, mode)
+    rule = rules.check_rule(gradients, max_grad_norm, norm, mode, adjacency)
     rules.check_choice(nonfinite, "nonfinite", ("zero", "raise"))
     budget = budget_of(rule, _sizes(gradients, rule)) if arguments.flag(secure, "secure") else None
     if accumulate is None:
@@ -200,6 +206,7 @@ def clip_and_sum(
         max_grad_norm=rule.max_grad_norm,
         grid=0.0 if budget is None else budget.grid,
         steps=None if budget is None else sums,
+        adjacency=rule.adjacency,
     )
 
 
@@ -217,17 +224,19 @@ def clip_and_noise(
     rng: object = None,
     secure: bool = False,
     out: Any = None,
+    adjacency: str = "add_remove",
 ) -> Any:
     """Clip every sample's gradient, add them up, add noise to the sum, divide.
 
     The step of DP-SGD. The noise's scale (standard deviation of the Gaussian, b of the Laplace) is
-    ``noise_multiplier`` times the sensitivity of the sum (see `ClippedSum`), under add/remove adjacency and
-    Poisson sampling.
+    ``noise_multiplier`` times the sensitivity of the sum (see `ClippedSum`): by default C, under add/remove adjacency
+    and Poisson sampling.
 
     Parameters
     ----------
-    grads, max_grad_norm, mode, nonfinite
-        As in `clip_and_sum`. ``max_grad_norm=inf`` only with ``noise_multiplier=0``.
+    grads, max_grad_norm, mode, nonfinite, adjacency
+        As in `clip_and_sum`; with ``adjacency="replace"`` the noise doubles. ``max_grad_norm=inf`` only with
+        ``noise_multiplier=0``.
     noise_multiplier : float
         At least 0. With 0 there is no noise and the result is **not private**.
     expected_batch_size : float
@@ -271,7 +280,7 @@ def clip_and_noise(
     """
     gradients = Gradients(grads)
     rules.check_choice(mechanism, "mechanism", (GAUSSIAN, LAPLACE))
-    rule = rules.check_rule(gradients, max_grad_norm, rules.check_norm(norm, mechanism), mode)
+    rule = rules.check_rule(gradients, max_grad_norm, rules.check_norm(norm, mechanism), mode, adjacency)
     rules.check_choice(nonfinite, "nonfinite", ("zero", "raise"))
     divisor = rules.check_divisor(expected_batch_size, reduction)
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
@@ -347,6 +356,7 @@ def _outputs_over(
         ("norm", accumulate.norm, rule.norm),
         ("mode", accumulate.mode, rule.mode),
         ("max_grad_norm", accumulate.max_grad_norm, rule.max_grad_norm),
+        ("adjacency", accumulate.adjacency, rule.adjacency),
         ("secure", accumulate.steps is not None, secure),
     ):
         if before != now:

@@ -129,6 +129,7 @@ def embedding_clip_and_noise(
     reduction: str = "mean",
     rng: object = None,
     secure: bool = False,
+    adjacency: str = "add_remove",
 ) -> Array:
     """Clip, add up and noise the per-sample gradients of an embedding table, without making them.
 
@@ -142,8 +143,8 @@ def embedding_clip_and_noise(
     max_grad_norm : float
         The bound C > 0 of the L2 norm; inf only with ``noise_multiplier=0``.
     noise_multiplier : float
-        Standard deviation of the noise over C. With 0 the result is **not private**.
-    expected_batch_size, reduction, rng, secure
+        Standard deviation of the noise over C (2 C with ``adjacency="replace"``). With 0 the result is **not private**.
+    expected_batch_size, reduction, rng, secure, adjacency
         As in `clip_and_noise`.
 
     Returns
@@ -166,7 +167,8 @@ def embedding_clip_and_noise(
     bound = rules.check_bound(max_grad_norm, "max_grad_norm")
     divisor = rules.check_divisor(expected_batch_size, reduction)
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
-    rule = rules.Rule("l2", "flat", (bound,), (0,))
+    rules.check_choice(adjacency, "adjacency", rules.ADJACENCIES)
+    rule = rules.Rule("l2", "flat", (bound,), (0,), adjacency)
     scale = rules.noise_scale(multiplier, rule)
     hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)

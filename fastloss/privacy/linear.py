@@ -109,6 +109,7 @@ def linear_clip_and_noise(
     reduction: str = "mean",
     rng: object = None,
     secure: bool = False,
+    adjacency: str = "add_remove",
 ) -> Any:
     r"""Clip, add up and noise the per-sample gradients of linear layers, without an array of them.
 
@@ -132,10 +133,10 @@ def linear_clip_and_noise(
     max_grad_norm : float
         The bound C > 0 of the joint L2 norm; inf only with ``noise_multiplier=0``.
     noise_multiplier : float
-        Standard deviation of the noise over C. With 0 the result is **not private**.
+        Standard deviation of the noise over C (2 C with ``adjacency="replace"``). With 0 the result is **not private**.
     bias : bool
         Whether the layers have biases.
-    expected_batch_size, reduction, rng
+    expected_batch_size, reduction, rng, adjacency
         As in `clip_and_noise`.
     secure : bool
         As in `clip_and_noise`. The gradients are then made, a few samples at a time, since each must be rounded.
@@ -162,7 +163,8 @@ def linear_clip_and_noise(
     bound = rules.check_bound(max_grad_norm, "max_grad_norm")
     divisor = rules.check_divisor(expected_batch_size, reduction)
     multiplier = arguments.non_negative(noise_multiplier, "noise_multiplier")
-    rule = rules.Rule("l2", "flat", (bound,), (0,) * len(layers) * (1 + bias))
+    rules.check_choice(adjacency, "adjacency", rules.ADJACENCIES)
+    rule = rules.Rule("l2", "flat", (bound,), (0,) * len(layers) * (1 + bias), adjacency)
     scale = rules.noise_scale(multiplier, rule)
     hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)

@@ -156,7 +156,7 @@ def budget_of(rule: rules.Rule, sizes: Sequence[int], mechanism: str = GAUSSIAN,
         raise ValueError(f"max_grad_norm = {rule.max_grad_norm!r} with secure = True; expected finite bounds")
     rounding = [_rounding(rule.norm, size) for size in sizes]
     affordable = min(c / max(2 * r, 1) for c, r in zip(rule.bounds, rounding, strict=True))
-    grid = _power_below(min(affordable * 2.0**-9, rule.sensitivity / STEPS_OF_SENSITIVITY))
+    grid = _power_below(min(affordable * 2.0**-9, rule.reach / STEPS_OF_SENSITIVITY))
     # C - rounding * grid, rounded down.
     bounds = tuple(
         math.nextafter(c - math.nextafter(r * grid, math.inf), -math.inf) if r else c

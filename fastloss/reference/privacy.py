@@ -212,11 +212,18 @@ def per_sample_norms(grads: Any, *, norm: str = "l2") -> Array:
 
 
 def clip_and_sum(
-    grads: Any, max_grad_norm: Any, *, norm: str = "l2", mode: str = "flat", grid: float = 0.0
+    grads: Any,
+    max_grad_norm: Any,
+    *,
+    norm: str = "l2",
+    mode: str = "flat",
+    grid: float = 0.0,
+    adjacency: str = "add_remove",
 ) -> ClippedSum:
     """Clip every row, drop those that are not finite, and add up exactly (`math.fsum`).
 
-    With a grid > 0, a power of two, every clipped coordinate is rounded to a multiple of it first.
+    One row changes the sum by the bounds' norm where it is added or removed, by twice that where it is replaced. With a
+    grid > 0, a power of two, every clipped coordinate is rounded to a multiple of it first.
     """
     arrays = as_list(grads)
     if mode == "per_layer":
@@ -242,6 +249,7 @@ def clip_and_sum(
         result.append(np.array(sums[at : at + size]).reshape(array.shape[1:]))
         at += size
     values = [c for _, c in parts]
+    reach = math.hypot(*values) if norm == "l2" else math.fsum(values)
     return ClippedSum(
         sum=result,
         norms=np.array(norms).T if mode == "per_layer" else np.array(norms[0]),
@@ -250,7 +258,7 @@ def clip_and_sum(
         clipped_fraction=float(clipped.mean()) if batch else math.nan,
         nonfinite_rows=int((~finite).sum()),
         batch_size=batch,
-        sensitivity=math.hypot(*values) if norm == "l2" else math.fsum(values),
+        sensitivity=2 * reach if adjacency == "replace" else reach,
     )
 
 
@@ -274,13 +282,14 @@ def clip_and_noise(
     mode: str = "flat",
     real: str = "float64",
     rng: NoiseGenerator | None = None,
+    adjacency: str = "add_remove",
 ) -> list[Array]:
     """(Clipped sum + noise_multiplier * sensitivity * noise) / expected_batch_size, one array per parameter.
 
     ``real`` is the type whose noise stream the native function uses.
     """
     norm = norm or ("l1" if mechanism == "laplace" else "l2")
-    clipped = clip_and_sum(grads, max_grad_norm, norm=norm, mode=mode)
+    clipped = clip_and_sum(grads, max_grad_norm, norm=norm, mode=mode, adjacency=adjacency)
     scale = noise_multiplier * clipped.sensitivity if noise_multiplier else 0.0
     rng = rng or NoiseGenerator()
     result = []
