@@ -54,7 +54,7 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["fastloss.css"]
 
-LINK = re.compile(r"(?<=\])\(([^()\s]+)\)")
+LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s]+)\)")
 INCLUDED = re.compile(r"^```\{include\} (\S+)$(?!\n:start)", re.MULTILINE)
 
 
@@ -74,14 +74,14 @@ def rewritten(text: str, folder: Path, page_folder: Path) -> str:
     """Markdown whose links, relative to ``folder``, lead to pages as seen from ``page_folder``."""
 
     def replaced(match: re.Match[str]) -> str:
-        target, hash_, anchor = match[1].partition("#")
+        target, hash_, anchor = match[2].partition("#")
         path = (folder / target).resolve()
         if not target or "://" in target or not path.exists():
             return match[0]
         if path.is_dir():  # nothing to show or to download: the name alone
-            return ""
+            return match[1]
         path = PAGES.get(path, path)
-        return f"({os.path.relpath(path, page_folder)}{hash_}{anchor})"
+        return f"[{match[1]}]({os.path.relpath(path, page_folder)}{hash_}{anchor})"
 
     return LINK.sub(replaced, text)
 
