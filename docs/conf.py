@@ -42,6 +42,8 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autosummary_generate = True
 autosummary_generate_overwrite = True
+# Where file names have no case, that of audit() and that of its result would be one.
+autosummary_filename_map = {"fastloss.privacy.auditing.Audit": "fastloss.privacy.auditing.Audit-result"}
 numpydoc_show_class_members = False
 # Libraries that a reader of the documentation need not have.
 autodoc_mock_imports = [name for name in ("torch", "ml_dtypes", "dp_accounting", "scipy") if find_spec(name) is None]
