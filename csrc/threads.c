@@ -13,8 +13,8 @@
  * out, and less only with a team that was used just now. Where many threads want the cores, a thread that wakes may wait
  * for one for a scheduler's tick, 4 milliseconds were seen, and all others for it. So calls that follow each other closely
  * without such a team save up what two threads would have won, and wake it when that is what waking may cost: at worst,
- * they take as long again once (cross_entropy of 4096 x 10 in a long loop: 1.5 times as fast). And after a region that took
- * longer than one thread would have, such work stays on one thread for a while.
+ * they take as long again once (cross_entropy of 4096 x 10 in a long loop: 1.6 times as fast). And after a region that took
+ * longer than one thread would have, such work stays on one thread for a while: the longer, the more often that happens.
  */
 #include "threads.h"
 
@@ -28,7 +28,8 @@
 #define COLD_WORK 150e3
 #define STILL_SPINS 1e6
 #define WAKING 5e6
-#define BACK_OFF 100e6
+#define BACK_OFF 4e6
+#define LONGEST_BACK_OFF 128e6
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -44,6 +45,7 @@ static long busy, used, orphaned;
 /* Read and written by the owner of `busy` alone. */
 static int spins;
 static double region_start, expected, region_end = -1e18, call_end = -1e18, saved, distrust = -1e18;
+static double back_off = BACK_OFF;
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -110,7 +112,12 @@ int fl_parallel_enter(double work, int threads) {
 void fl_parallel_leave(void) {
 #ifdef _OPENMP
   region_end = now();
-  if (expected > 0.0 && region_end - region_start > expected) distrust = region_end + BACK_OFF;
+  if (expected > 0.0 && region_end - region_start > expected) {
+    distrust = region_end + back_off;
+    back_off = back_off < LONGEST_BACK_OFF ? 2.0 * back_off : LONGEST_BACK_OFF;
+  } else if (back_off > BACK_OFF) {
+    back_off *= 0.98;
+  }
 #endif
   EXCHANGE(&busy, 0);
 }

@@ -94,8 +94,10 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
     x.half_bytes = half_bytes(&x.logits, &x.rows)
     x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
-    # About half a nanosecond an element, and a logarithm or two for every row.
-    threads = threads_acquire(0.6 * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 or shared else 1
+    # About half a nanosecond an element of float32, and a logarithm or two for every row.
+    threads = 1
+    if pieces > 1 or shared:
+        threads = threads_acquire(x.rows.groups * x.rows.rows * (0.14 * x.itemsize * x.rows.classes + 10))
     shared = shared and threads > 1 and pieces < 4 * threads
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
     if memory == NULL:

@@ -68,7 +68,7 @@ static UNUSED double activation_row(int what, fl_size n, const real *x, real *ou
     pair_add(&hi, &lo, part_hi, part_lo);
   }
   const real e_max = exp_shifted(m, s);
-  const double above = log1p_ratio((hi + lo) / (double)e_max);
+  const double above = log1p_quotient(hi + lo, (double)e_max);
   const softmax_sum sum = sum_with(hi, lo, (double)e_max);
   if (what == SOFTMAX) {
     const real inverse = (real)quotient(1.0, sum), largest = largest_of((double)e_max, sum);
@@ -149,7 +149,7 @@ static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
     double hi = t->hi[l], lo = t->lo[l], e = (double)exp_shifted(t->max[l], tile_row_shift(t, l));
-    double above = log1p_ratio((hi + lo) / e);
+    double above = log1p_quotient(hi + lo, e);
     softmax_sum sum = sum_with(hi, lo, e);
     w->e_max[l] = (real)e;
     w->inverse[l] = (real)quotient(1.0, sum);

@@ -64,7 +64,7 @@ INLINE curve_terms terms_of(double rest, double rest_low, double e_y, double y_l
 #endif
   (void)n, (void)n_low;
   t.rest = rest + rest_low;
-  t.loss = gap + (log1p_ratio(ratio) + low / (1.0 + ratio));
+  t.loss = gap + (log1p_quotient(ratio, 1.0) + low / (1.0 + ratio));
   return t;
 }
 

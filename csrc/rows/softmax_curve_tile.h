@@ -23,8 +23,7 @@ typedef struct {
 /* Exponentials of a tile in place, and their sums. */
 INLINE void curve_tile_exp(int exact, softmax_tile *t, fl_size n, real *piece) {
   if (!exact) {
-    tile_exp(t, n, piece, TILE_ROWS, piece, NULL, 0);
-    tile_sum(t, n, piece);
+    tile_exp_sum(t, n, piece);
     return;
   }
   for (fl_size c = 0; c < n; c++) {

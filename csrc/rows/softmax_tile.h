@@ -45,8 +45,14 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
     if (rows < TILE_ROWS) memset(piece, 0, (size_t)(n * TILE_ROWS) * sizeof(real));
     for (; squares > 0 && c < n; c += 4) {
       fl_size first = c + 4 <= n ? c : n - 4; /* the last square may overlap */
+      fl_size l = 0;
+#ifdef WIDE_ROWS
       ROLLED_LOOP
-      for (fl_size l = 0; l < squares; l += 8)
+      for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
+        load_wide_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
+#endif
+      ROLLED_LOOP
+      for (; l < squares; l += 8)
         load_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
     }
     for (c = 0; squares < rows && c < n; c++)
@@ -57,22 +63,46 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
     for (c = 0; t->dead[l] && c < n; c++) piece[c * TILE_ROWS + l] = R(0.0);
 }
 
-static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride,
-                              fl_size class_stride, real *data) {
+/* The way back; factor: of every row, or NULL, a constant. */
+INLINE void tile_store_by(const softmax_tile *t, fl_size n, const real *piece, const real *factor, fl_size row_stride,
+                          fl_size class_stride, real *data) {
   const fl_size rows = t->rows, squares = class_stride == 1 && n >= 4 ? rows / 8 * 8 : 0;
   fl_size c = 0;
   if (rows == TILE_ROWS && row_stride == 1) {
-    for (; c < n; c++) memcpy(data + c * class_stride, piece + c * TILE_ROWS, TILE_ROWS * sizeof(real));
+    for (; c < n; c++)
+      for (int l = 0; l < TILE_ROWS; l++)
+        data[c * class_stride + l] = factor ? piece[c * TILE_ROWS + l] * factor[l] : piece[c * TILE_ROWS + l];
     return;
   }
   for (; squares > 0 && c < n; c += 4) {
     fl_size first = c + 4 <= n ? c : n - 4;
+    fl_size l = 0;
+#ifdef WIDE_ROWS
     ROLLED_LOOP
-    for (fl_size l = 0; l < squares; l += 8)
-      store_square(piece + first * TILE_ROWS + l, TILE_ROWS, data + l * row_stride + first, row_stride);
+    for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
+      store_wide_square(piece + first * TILE_ROWS + l, TILE_ROWS, factor ? factor + l : NULL, data + l * row_stride + first,
+                        row_stride);
+#endif
+    ROLLED_LOOP
+    for (; l < squares; l += 8)
+      store_square(piece + first * TILE_ROWS + l, TILE_ROWS, factor ? factor + l : NULL, data + l * row_stride + first,
+                   row_stride);
   }
   for (c = 0; squares < rows && c < n; c++)
-    for (fl_size l = squares; l < rows; l++) data[l * row_stride + c * class_stride] = piece[c * TILE_ROWS + l];
+    for (fl_size l = squares; l < rows; l++) {
+      real y = piece[c * TILE_ROWS + l];
+      data[l * row_stride + c * class_stride] = factor ? y * factor[l] : y;
+    }
+}
+
+static UNUSED void tile_store(const softmax_tile *t, fl_size n, const real *piece, fl_size row_stride,
+                              fl_size class_stride, real *data) {
+  tile_store_by(t, n, piece, NULL, row_stride, class_stride, data);
+}
+
+static UNUSED void tile_store_scaled(const softmax_tile *t, fl_size n, const real *piece, const real *factor,
+                                     fl_size row_stride, fl_size class_stride, real *data) {
+  tile_store_by(t, n, piece, factor, row_stride, class_stride, data);
 }
 
 /* 1 where every row that is read has a finite maximum. */
@@ -141,29 +171,68 @@ static UNUSED void tile_exp(const softmax_tile *t, fl_size n, const real *x, fl_
   }
 }
 
-/* tile->hi, lo += the piece's sums: as in core/reduce.h, without its lanes. */
-static UNUSED void tile_sum(softmax_tile *t, fl_size n, const real *piece) {
+/* hi, lo of lane l += four exponentials: as in core/reduce.h, without its lanes. */
+INLINE void tile_add_four(softmax_tile *t, int l, real a, real b, real c, real d) {
 #if FASTLOSS_REAL_BITS == 32
-  double acc[TILE_ROWS];
-  fl_size c = 0;
-  memcpy(acc, t->hi, sizeof acc);
-  for (; c + 4 <= n; c += 4)
-    for (int l = 0; l < TILE_ROWS; l++) {
-      const real *e = piece + c * TILE_ROWS + l;
-      acc[l] = (((acc[l] + (double)e[0]) + (double)e[TILE_ROWS]) + (double)e[2 * TILE_ROWS]) + (double)e[3 * TILE_ROWS];
-    }
-  for (; c < n; c++)
-    for (int l = 0; l < TILE_ROWS; l++) acc[l] += (double)piece[c * TILE_ROWS + l];
-  memcpy(t->hi, acc, sizeof acc);
+  t->hi[l] = (((t->hi[l] + (double)a) + (double)b) + (double)c) + (double)d;
 #else
+  pair_add(&t->hi[l], &t->lo[l], (a + b) + (c + d), 0.0);
+#endif
+}
+
+INLINE void tile_add(softmax_tile *t, int l, real a) {
+#if FASTLOSS_REAL_BITS == 32
+  t->hi[l] += (double)a;
+#else
+  pair_add(&t->hi[l], &t->lo[l], a, 0.0);
+#endif
+}
+
+/* tile->hi, lo += the piece's sums. */
+static UNUSED void tile_sum(softmax_tile *t, fl_size n, const real *piece) {
   fl_size c = 0;
-  for (; c + 4 <= n; c += 4)
+  for (; c + 4 <= n; c += 4) {
+    const real *e = piece + c * TILE_ROWS;
+    VECTOR_LOOP_WIDE
+    for (int l = 0; l < TILE_ROWS; l++)
+      tile_add_four(t, l, e[l], e[l + TILE_ROWS], e[l + 2 * TILE_ROWS], e[l + 3 * TILE_ROWS]);
+  }
+  for (; c < n; c++) {
+    const real *e = piece + c * TILE_ROWS;
+    VECTOR_LOOP_WIDE
+    for (int l = 0; l < TILE_ROWS; l++) tile_add(t, l, e[l]);
+  }
+}
+
+/* Exponentials of the piece in place, and their sums; added where they arise if there are registers enough. */
+static UNUSED void tile_exp_sum(softmax_tile *t, fl_size n, real *piece) {
+#if MANY_REGISTERS
+  fl_size c = 0;
+  for (; c + 4 <= n; c += 4) {
+    real *e = piece + c * TILE_ROWS;
+    VECTOR_LOOP_WIDE
     for (int l = 0; l < TILE_ROWS; l++) {
-      const real *e = piece + c * TILE_ROWS + l;
-      pair_add(&t->hi[l], &t->lo[l], (e[0] + e[TILE_ROWS]) + (e[2 * TILE_ROWS] + e[3 * TILE_ROWS]), 0.0);
+      const row_shift s = tile_row_shift(t, l);
+      real a = exp_shifted(e[l], s), b = exp_shifted(e[l + TILE_ROWS], s);
+      real y = exp_shifted(e[l + 2 * TILE_ROWS], s), z = exp_shifted(e[l + 3 * TILE_ROWS], s);
+      e[l] = a;
+      e[l + TILE_ROWS] = b;
+      e[l + 2 * TILE_ROWS] = y;
+      e[l + 3 * TILE_ROWS] = z;
+      tile_add_four(t, l, a, b, y, z);
     }
-  for (; c < n; c++)
-    for (int l = 0; l < TILE_ROWS; l++) pair_add(&t->hi[l], &t->lo[l], piece[c * TILE_ROWS + l], 0.0);
+  }
+  for (; c < n; c++) {
+    real *e = piece + c * TILE_ROWS;
+    VECTOR_LOOP_WIDE
+    for (int l = 0; l < TILE_ROWS; l++) {
+      e[l] = exp_shifted(e[l], tile_row_shift(t, l));
+      tile_add(t, l, e[l]);
+    }
+  }
+#else
+  tile_exp(t, n, piece, TILE_ROWS, piece, NULL, 0);
+  tile_sum(t, n, piece);
 #endif
 }
 

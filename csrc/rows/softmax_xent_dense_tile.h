@@ -122,7 +122,7 @@ INLINE void dense_tile_values(const xent *c, xent_dense_tile *w, int soft) {
     const double gap = top - (double)w->at_target[l];
     const double far = pair_value(w->far[l], w->far_low[l]) + (soft || hit == 0.0 ? 0.0 : hit * gap);
     const softmax_sum sum = sum_with(t->hi[l], t->lo[l], e_k);
-    const double rest = t->hi[l] + t->lo[l], above = log1p_ratio(rest / e_k), lse = top + above;
+    const double rest = t->hi[l] + t->lo[l], above = log1p_quotient(rest, e_k), lse = top + above;
     const double z_slope = z == 0.0 ? 0.0 : z * (2.0 * lse), pull = mass + z_slope;
     const double p_k = quotient(e_k, sum), q_k = quotient(rest, sum), p_y = quotient((double)w->e_target[l], sum);
     const double both = p_k * q_k;

@@ -84,10 +84,13 @@ INLINE double weight_of(const xent *c, fl_size target) { return c->weight ? (dou
 
 /* ---- The algebra of a plain row, shared with the tiles ---- */
 
-/* L - a_y from rest = Sx, gap = m - a_y. */
+/* L - a_y = gap + log(1 + plain_others / e_max), from rest = Sx, gap = m - a_y. */
+INLINE double plain_others(double rest, double e_target, double e_max, double gap) {
+  return gap == 0.0 ? rest : (rest - e_max) + e_target;
+}
+
 INLINE double plain_loss(double rest, double e_target, double e_max, double gap) {
-  double q = (gap == 0.0 ? rest : (rest - e_max) + e_target) / e_max;
-  return gap + log1p_ratio(q);
+  return gap + log1p_quotient(plain_others(rest, e_target, e_max, gap), e_max);
 }
 
 /* ---- Rows without a finite maximum ---- */

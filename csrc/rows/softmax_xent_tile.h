@@ -24,8 +24,11 @@ static UNUSED void xent_tile_targets(const xent *c, xent_tile *w, const int64_t 
   softmax_tile *t = &w->tile;
   const fl_size last = t->rows - 1;
   int64_t ignored = 0;
-  for (fl_size l = 0; l < TILE_ROWS; l++) w->target[l] = (fl_size)target[l < last ? l : last];
-  for (fl_size l = 0; l < TILE_ROWS; l++) w->scale[l] = scale ? scale[l < last ? l : last] : 1.0;
+  memcpy(w->target, target, (size_t)t->rows * sizeof *target);
+  for (fl_size l = t->rows; l < TILE_ROWS; l++) w->target[l] = w->target[last];
+  for (fl_size l = 0; !scale && l < TILE_ROWS; l++) w->scale[l] = 1.0;
+  if (scale) memcpy(w->scale, scale, (size_t)t->rows * sizeof *scale);
+  for (fl_size l = t->rows; scale && l < TILE_ROWS; l++) w->scale[l] = w->scale[last];
   for (int l = 0; l < TILE_ROWS; l++) ignored |= w->target[l];
   for (int l = 0; l < TILE_ROWS; l++) w->weight[l] = 1.0;
   memset(t->dead, 0, sizeof t->dead);
@@ -76,22 +79,27 @@ INLINE void xent_tile_swap(int whole, xent_tile *w, fl_size start, fl_size n, co
   else xent_tile_swap_if(0, w, start, n, at, old, new_);
 }
 
-/* Values, and what the gradients need. */
-static UNUSED void xent_tile_values(xent_tile *w) {
+/* Values, and what the gradients (and, where hess, a constant, is 1, Hessians) need. */
+INLINE void xent_tile_values(xent_tile *w, int hess) {
   const softmax_tile *t = &w->tile;
+  VECTOR_LOOP_WIDE
+  for (int l = 0; l < TILE_ROWS; l++) w->e_target[l] = exp_shifted(w->at_target[l], tile_row_shift(t, l));
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
     double rest = t->hi[l] + t->lo[l], e_y = (double)w->e_target[l], scale = w->scale[l] * w->weight[l];
-    softmax_sum sum = sum_with(t->hi[l], t->lo[l], e_y);
-    double loss = plain_loss(rest, e_y, (double)w->e_max[l], (double)t->max[l] - (double)w->at_target[l]);
-    w->value[l] = w->weight[l] * loss;
+    double gap = (double)t->max[l] - (double)w->at_target[l], log_others;
+    softmax_sum sum = sum_and_log(t->hi[l], t->lo[l], e_y, plain_others(rest, e_y, (double)w->e_max[l], gap),
+                                  (double)w->e_max[l], &log_others);
+    w->value[l] = w->weight[l] * (gap + log_others);
     w->wide_factor[l] = quotient(scale, sum);
     w->factor[l] = (real)w->wide_factor[l];
-    w->inverse[l] = (real)quotient(1.0, sum);
     w->grad_target[l] = (real)(0.0 - quotient(scale * rest, sum));
-    w->hess_target[l] = (real)(quotient(scale * e_y, sum) * quotient(rest, sum));
-    w->sum_hi[l] = sum.hi;
-    w->sum_lo[l] = sum.lo;
+    if (hess) {
+      w->inverse[l] = (real)quotient(1.0, sum);
+      w->hess_target[l] = (real)(quotient(scale * e_y, sum) * quotient(rest, sum));
+      w->sum_hi[l] = sum.hi;
+      w->sum_lo[l] = sum.lo;
+    }
   }
   for (int l = 0; t->any_dead && l < TILE_ROWS; l++) {
     if (!t->dead[l]) continue;
@@ -107,7 +115,7 @@ static UNUSED void xent_tile_values(xent_tile *w) {
     w->any_small |= split;
     w->first[l] = split ? R(0x1p-60) : R(1.0);
     w->factor[l] = split ? (real)(w->wide_factor[l] * 0x1p60) : w->factor[l];
-    w->inverse[l] = split ? w->inverse[l] * R(0x1p60) : w->inverse[l];
+    if (hess && split) w->inverse[l] *= R(0x1p60);
   }
 }
 
@@ -149,8 +157,8 @@ static UNUSED void tile_scale(fl_size n, const real *e, fl_size stride, const re
   }
 }
 
-/* Gradients (and Hessians) of one piece of exponentials, in place. */
-static UNUSED void xent_tile_derivatives(xent_tile *w, int whole, fl_size start, fl_size n, int hess) {
+/* What one piece of exponentials, in w->piece, still lacks: the first of a factor's two steps, Hessians. */
+static UNUSED void xent_tile_derivatives(xent_tile *w, fl_size start, fl_size n, int hess) {
   for (fl_size i = 0; w->any_small && i < n; i++)
     for (int l = 0; l < TILE_ROWS; l++) w->piece[i * TILE_ROWS + l] *= w->first[l];
   for (fl_size i = 0; hess && i < n; i++) {
@@ -159,8 +167,6 @@ static UNUSED void xent_tile_derivatives(xent_tile *w, int whole, fl_size start,
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) h[l] = e[l] * w->factor[l] * (R(1.0) - e[l] * w->inverse[l]);
   }
-  tile_scale(n, w->piece, TILE_ROWS, w->factor, w->piece, TILE_ROWS);
-  xent_tile_swap(whole, w, start, n, w->target, NULL, w->grad_target);
   for (int l = 0; hess && l < TILE_ROWS; l++) {
     fl_size y = w->target[l] - start, k = w->at_max[l] - start;
     if (k >= 0 && k < n) w->second[k * TILE_ROWS + l] = w->hess_max[l];
@@ -177,7 +183,7 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   real *g = grad.data ? (real *)grad.data + start * grad.row_stride : NULL;
   real *h = hess.data ? (real *)hess.data + start * hess.row_stride : NULL;
   const int whole = classes <= TILE_CLASSES; /* one piece: it stays in w->piece all the way */
-  const real zero[TILE_ROWS] = {R(0.0)};
+  real nothing[TILE_ROWS]; /* what a target's logit becomes, or where it must not be written, its exponential */
   t->rows = rows;
   xent_tile_targets(c, w, target + start, scale ? scale + start : NULL);
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
@@ -197,21 +203,23 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) w->e_max[l] = exp_shifted(t->max[l], tile_row_shift(t, l));
   for (int l = 0; lies && l < TILE_ROWS; l++) w->at_target[l] = x[w->target[l] * step + l];
+  for (int l = 0; l < TILE_ROWS; l++) nothing[l] = lies ? R(0.0) : -REAL_INF;
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
     if (lies) {
       const real *out = g ? g + s * grad.class_stride : NULL;
       tile_exp(t, n, x + s * step, step, w->piece, out, grad.class_stride);
+      xent_tile_swap(whole, w, s, n, w->target, NULL, nothing);
+      tile_sum(t, n, w->piece);
     } else {
       if (!whole || limits) tile_load(t, n, x + s * step, logits.row_stride, step, w->piece);
-      xent_tile_swap(whole, w, s, n, w->target, w->at_target, NULL);
-      tile_exp(t, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
+      xent_tile_swap(whole, w, s, n, w->target, w->at_target, nothing);
+      tile_exp_sum(t, n, w->piece);
     }
-    xent_tile_swap(whole, w, s, n, w->target, w->e_target, zero);
-    tile_sum(t, n, w->piece);
     if (!whole && g) tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, g + s * grad.class_stride);
   }
-  xent_tile_values(w);
+  if (h) xent_tile_values(w, 1);
+  else xent_tile_values(w, 0);
   if (g && h) xent_tile_maxima(c, w, g, grad);
   for (fl_size s = 0; g && s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
@@ -222,12 +230,11 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
       continue;
     }
     if (!whole) tile_load(t, n, to, grad.row_stride, grad.class_stride, w->piece);
-    xent_tile_derivatives(w, whole, s, n, h != NULL);
-    tile_store(t, n, w->piece, grad.row_stride, grad.class_stride, to);
+    if (w->any_small || h) xent_tile_derivatives(w, s, n, h != NULL);
+    tile_store_scaled(t, n, w->piece, w->factor, grad.row_stride, grad.class_stride, to);
     if (h) tile_store(t, n, w->second, hess.row_stride, hess.class_stride, h + s * hess.class_stride);
   }
-  for (int l = 0; g && fused && !w->any_small && l < TILE_ROWS; l++)
-    g[w->target[l] * grad.class_stride + l] = w->grad_target[l];
+  for (fl_size l = 0; g && l < rows; l++) g[l * grad.row_stride + w->target[l] * grad.class_stride] = w->grad_target[l];
   memcpy(value + start, w->value, (size_t)rows * sizeof(double));
   for (fl_size l = 0; limits && l < rows; l++) {
     if (!w->limit[l]) continue;

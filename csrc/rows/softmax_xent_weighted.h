@@ -128,7 +128,7 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
   w.rest = rest_hi + rest_lo;
   w.sum = sum_with(rest_hi, rest_lo, w.e_k);
   const double far_top = c->map.offset != R(0.0) ? (double)top * c->map.slope : (double)m;
-  const double above = log1p_ratio(w.rest / w.e_k), lse = far_top + ((double)m_low + above);
+  const double above = log1p_quotient(w.rest, w.e_k), lse = far_top + ((double)m_low + above);
   w.z_slope = zero_or(w.z, 2.0 * lse);
   if (row->g) weighted_gradients(c, row, &w, kept, work);
   return (pair_value(w.mass_hi, w.mass_lo) * above + far) + (w.z == 0.0 ? 0.0 : w.z * lse * lse);
