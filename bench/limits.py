@@ -1,9 +1,10 @@
 """What a cell can't be faster than: the larger of two floors, memory traffic and arithmetic.
 
-Traffic is measured by NumPy's plainest passes over arrays of the same number of bytes, halves on two threads, in
-turns with the contenders of the cell: a read (max), a copy, a multiplication in place, a fill; array after array, so
-that a pass over three arrays at once may come out slightly ahead of its limit. Arrays below ``LEAST`` bytes are
-measured at that size, which the cores' own caches hold: what is smaller costs in proportion.
+Traffic is measured by NumPy's plainest passes over arrays of the same number and size, halves on two threads, in
+turns with the contenders of the cell: a read (max), a copy, a multiplication in place, a fill. They follow each other,
+array after array as in the work, so that as much has to stay in the caches from one call to the next; a pass over
+three arrays at once may come out slightly ahead of that. What is smaller than ``LEAST`` bytes in all, which the cores'
+own caches hold, is measured at that size and costs in proportion.
 
 Arithmetic is the elementary functions at the rate of the bare function on a cached array, on two threads: the
 better of NumPy's and of fastloss's own kernel, as the slope between two lengths (so that no call is counted).
@@ -11,6 +12,7 @@ better of NumPy's and of fastloss's own kernel, as the slope between two lengths
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import statistics
@@ -26,9 +28,10 @@ from bench import THREADS
 from bench.problems import Array, Call, Problem
 from fastloss import _core
 
-LEAST = 1 << 19  # bytes of an array that stands for all smaller ones
+LEAST = 1 << 19  # bytes that stand for fewer
 TOGETHER = 1 << 26  # bytes that a turn moves at least, so that starting threads doesn't count
 
+LIMIT = "limit: "
 ONE = np.float32(1)
 # Name: (what is moved, how, bytes moved for every byte of the array). The better of two ways counts: copyto's stores
 # go past the caches where arrays are large, which pays on some machines.
@@ -82,28 +85,33 @@ def arithmetic(p: Problem) -> dict[str, float]:
 
 
 def calls(p: Problem) -> Iterator[Call]:
-    """The passes over memory, as contenders of the cell."""
-    for wanted, nbytes in traffic(p).items():
-        for name, (kind, _, _) in PASSES.items():
-            if kind == wanted:
-                yield _pass(name, max(nbytes, LEAST), nbytes)
+    """The passes over memory, as contenders of the cell: every choice of one way for each kind."""
+    kinds = traffic(p)
+    scale = max(1.0, LEAST / sum(kinds.values()))
+    ways = [[name for name, (kind, _, _) in PASSES.items() if kind == wanted] for wanted in kinds]
+    for names in itertools.product(*ways):
+        yield _passes(names, [math.ceil(scale * nbytes) for nbytes in kinds.values()], scale)
 
 
-def _pass(name: str, measured: int, wanted: int) -> Call:
-    kind, function, _ = PASSES[name]
-    source = np.ones(measured // 4, np.float32)
-    to = np.ones_like(source) if kind in ("copy", "fill") else source
-    halves = list(zip(np.array_split(source, THREADS), np.array_split(to, THREADS), strict=True))
-    repeat = max(1, TOGETHER // measured)
+def _passes(names: tuple[str, ...], sizes: list[int], scale: float) -> Call:
+    """One turn over all arrays; scale: how many times too large they are."""
+    jobs = []
+    for name, nbytes in zip(names, sizes, strict=True):
+        kind, function, _ = PASSES[name]
+        source = np.ones(max(nbytes // 4, THREADS), np.float32)
+        to = np.ones_like(source) if kind in ("copy", "fill") else source
+        jobs.append((function, np.array_split(source, THREADS), np.array_split(to, THREADS)))
+    repeat = max(1, TOGETHER // sum(sizes))
 
-    def half(arrays: tuple[Array, Array]) -> None:
+    def part(k: int) -> None:
         for _ in range(repeat):
-            function(*arrays)
+            for function, source, to in jobs:
+                function(source[k], to[k])
 
     def run() -> None:
-        list(_pool().map(half, halves))
+        list(_pool().map(part, range(THREADS)))
 
-    return Call(f"limit: {name}", run, times=repeat * measured / wanted)
+    return Call(LIMIT + " + ".join(names), run, times=repeat * scale)
 
 
 @cache
@@ -113,23 +121,20 @@ def _pool() -> ThreadPoolExecutor:
 
 def floors(p: Problem, found: dict[str, float]) -> tuple[float, float]:
     """Seconds of the traffic and of the arithmetic."""
-    moved = sum(_best(kind, found)[1] for kind in traffic(p))
-    return moved, sum(count * rate(name, p.dtype) for name, count in arithmetic(p).items())
+    return _best(found)[1], sum(count * rate(name, p.dtype) for name, count in arithmetic(p).items())
 
 
-def _best(wanted: str, found: dict[str, float]) -> tuple[str, float]:
-    """The fastest way to move these bytes, and its seconds."""
-    ways = [(name, found[f"limit: {name}"]) for name, (kind, _, _) in PASSES.items() if kind == wanted]
-    return min(ways, key=lambda way: way[1])
+def _best(found: dict[str, float]) -> tuple[str, float]:
+    """The fastest passes and their seconds."""
+    passes = [(name.removeprefix(LIMIT), seconds) for name, seconds in found.items() if name.startswith(LIMIT)]
+    return min(passes, key=lambda way: way[1])
 
 
 def gigabytes_per_second(p: Problem, found: dict[str, float]) -> dict[str, float]:
-    """The measured bandwidths by the way that was best; what is read and what is written both count."""
-    speeds = {}
-    for kind, nbytes in traffic(p).items():
-        name, seconds = _best(kind, found)
-        speeds[name] = PASSES[name][2] * nbytes / seconds / 1e9
-    return speeds
+    """The bandwidth of the fastest passes; what is read and what is written both count."""
+    name, seconds = _best(found)
+    moved = sum(PASSES[way][2] * nbytes for way, nbytes in zip(name.split(" + "), traffic(p).values(), strict=True))
+    return {name: moved / seconds / 1e9}
 
 
 @cache

@@ -1,7 +1,8 @@
 """How time is measured: all contenders of a cell take turns, and what is compared are medians over the rounds.
 
-A turn is: a pause (so that no other library's threads still spin), the calls once without timing (so that its own
-threads are awake; what takes long has no need of it), then the timed calls, of which the mean counts.
+A turn is: a pause (so that no other library's threads still spin), calls without timing (so that its own threads are
+awake, and its arrays are in the caches as far as they fit: after another contender's turn 24 MB take ten calls to get
+back into a third-level cache of 32 MB), then the timed calls, of which the mean counts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench.problems import Call
 
 PAUSE = 0.02  # seconds; libgomp's idle threads spin for some milliseconds
 TURN = 2e-3  # seconds that the timed calls of a turn take together, where one call is shorter
+WARM = 1e-2  # seconds of the calls before them
 LONG = 0.03  # seconds of a call that needs no other before it
 # Who is this much slower than the best peer is not measured in the later rounds.
 HOPELESS, FIRST_ROUNDS = 4, 3
@@ -55,7 +57,7 @@ def medians(contenders: Iterable[Call], rounds: int) -> dict[str, float]:
             fl.set_num_threads(call.threads)
             repeat = max(1, min(2000, int(TURN / once[call.library])))
             if once[call.library] < LONG:
-                mean_time(call, repeat)
+                mean_time(call, max(1, min(2000, int(WARM / once[call.library]))))
             found[call.library].append(mean_time(call, repeat) / call.times)
     return {library: statistics.median(seconds) for library, seconds in found.items()}
 

@@ -17,8 +17,9 @@ on {THREADS} threads unless a row says otherwise. *fastloss* has its outputs giv
 is given its outputs where it can be. *ratio* is the best peer's time over fastloss's.
 
 The *limit* is the larger of two floors. Traffic (m): the bytes that must be read and written, at the speed of NumPy's
-plain passes over as many bytes on {THREADS} threads in the same rounds: max for a read; copyto or multiplication by 1,
-the better one, for a copy; multiplication in place; fill. Arrays below 0.5 MiB count at the speed of such ones.
+plain passes over as many arrays of these sizes, one after the other, on {THREADS} threads in the same rounds: max for
+a read; copyto or multiplication by 1, the better one, for a copy; multiplication in place; fill. Less than 0.5 MiB in
+all counts at the speed of as much.
 Arithmetic (a): the exponentials, logarithms and divisions (for a Gaussian number half a logarithm, half a square root
 and an exponential, in the place of a sine), each at the rate of the bare function on a cached array, the better of
 NumPy's and fastloss's own, on {THREADS} threads. Neither counts what a call costs, so the smallest sizes are far from
