@@ -1,5 +1,5 @@
 /* Clipping of per-sample gradients so that the bound holds exactly, not up to rounding: for every row g, the exact norm
- * of the products that enter the sum is <= bound. Not here: which rows and columns a thread takes (_privacy.pxi).
+ * of the products that enter the sum is <= bound. Not here: which rows and columns a thread takes (_clip.pxi).
  *
  * A row goes through clip_sums (its norm, one partial sum per column block), clip_factors (its factor) and clip_add.
  * With u = 2^-53, W the widest block, D the number of columns:
