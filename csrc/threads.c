@@ -12,9 +12,10 @@
  * (binary_cross_entropy_with_logits) and 150 microseconds (cross_entropy, 1000 classes). So COLD_WORK is always shared
  * out, and less only with a team that was used just now. Where many threads want the cores, a thread that wakes may wait
  * for one for a scheduler's tick, 4 milliseconds were seen, and all others for it. So calls that follow each other closely
- * without such a team save up what two threads would have won, and wake it when that is what waking may cost: at worst,
- * they take as long again once (cross_entropy of 4096 x 10 in a long loop: 1.6 times as fast). And after a region that took
- * longer than one thread would have, such work stays on one thread for a while: the longer, the more often that happens.
+ * without such a team save up what two threads would have won, and wake it when that is a millisecond (cross_entropy of
+ * 4096 x 10 in a long loop: 1.8 times as fast). What regions then win or lose against one thread is added up, to that
+ * millisecond at most; where it comes out below nothing, such work stays on one thread for 4 milliseconds, twice as long
+ * every further time, and less again after good regions: where cores are taken, little is lost to trying.
  */
 #include "threads.h"
 
@@ -27,7 +28,7 @@
 /* Nanoseconds: of one thread's work; of time. */
 #define COLD_WORK 150e3
 #define STILL_SPINS 1e6
-#define WAKING 5e6
+#define WAKING 1e6
 #define BACK_OFF 4e6
 #define LONGEST_BACK_OFF 128e6
 
@@ -44,7 +45,7 @@ static long busy, used, orphaned;
 
 /* Read and written by the owner of `busy` alone. */
 static int spins;
-static double region_start, expected, region_end = -1e18, call_end = -1e18, saved, distrust = -1e18;
+static double region_start, expected, region_end = -1e18, call_end = -1e18, saved, won, distrust = -1e18;
 static double back_off = BACK_OFF;
 
 #ifndef _WIN32
@@ -87,6 +88,7 @@ static int team_is_warm(double work, int threads) {
   call_end = start + work;
   if (saved < WAKING) return 0;
   saved = 0.0;
+  expected = work + WAKING;
   return 1;
 }
 #endif
@@ -95,7 +97,7 @@ int fl_parallel_enter(double work, int threads) {
 #ifdef _OPENMP
   if (work < FL_LEAST_WORK || LOAD(&orphaned) || omp_in_parallel()) return 0;
   if (EXCHANGE(&busy, 1)) return 0;
-  expected = 0.0; /* of a team that has to wake, nothing is */
+  expected = 0.0; /* of a team that has to wake for large work, nothing is */
   if (work < COLD_WORK && !team_is_warm(work, threads)) {
     EXCHANGE(&busy, 0);
     return 0;
@@ -112,11 +114,16 @@ int fl_parallel_enter(double work, int threads) {
 void fl_parallel_leave(void) {
 #ifdef _OPENMP
   region_end = now();
-  if (expected > 0.0 && region_end - region_start > expected) {
-    distrust = region_end + back_off;
-    back_off = back_off < LONGEST_BACK_OFF ? 2.0 * back_off : LONGEST_BACK_OFF;
-  } else if (back_off > BACK_OFF) {
-    back_off *= 0.98;
+  if (expected > 0.0) {
+    won += expected - (region_end - region_start);
+    if (won > WAKING) won = WAKING;
+    if (won < 0.0) {
+      won = 0.0;
+      distrust = region_end + back_off;
+      back_off = back_off < LONGEST_BACK_OFF ? 2.0 * back_off : LONGEST_BACK_OFF;
+    } else if (back_off > BACK_OFF) {
+      back_off *= 0.98;
+    }
   }
 #endif
   EXCHANGE(&busy, 0);

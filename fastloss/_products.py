@@ -1,4 +1,4 @@
-"""Rows of scores q_i . k_j and their gradients, tile by tile from NumPy's BLAS; the scores are never all in memory.
+"""Rows of scores q_i . k_j and their gradients, tile by tile from a BLAS; the scores are never all in memory.
 
 A tile of queries is multiplied with all keys, a row kernel turns the scores in place into their gradients while they
 are in cache, and two more products take those to the queries and the keys. Tiles depend on the shapes alone, never on
@@ -10,7 +10,9 @@ and on one thread it takes 0.53 of the processor time of PyTorch's eager form. N
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +29,22 @@ TILE, LEAST = 2**22, 64
 TILE_QUERIES, KEY_BLOCK = 2**19, 2**21
 
 PLAIN = {"label_smoothing": 0.0, "temperature": 1.0, "logit_softcap": 0.0, "z_loss": 0.0}
+
+
+# Writes the product of two matrices of one real type, of any strides, into a third, of contiguous rows.
+Product = Callable[[Array, Array, Array], object]
+
+_product: ContextVar[Product] = ContextVar("fastloss_product", default=np.matmul)
+
+
+@contextmanager
+def products_by(product: Product) -> Iterator[None]:
+    """Have products made by somebody else than NumPy's BLAS: by the one whose threads the rest of the process uses."""
+    token = _product.set(product)
+    try:
+        yield
+    finally:
+        _product.reset(token)
 
 
 class Queries(Protocol):
@@ -64,6 +82,7 @@ def run_tiles(
     ``key_gradient`` (M, D), contiguous, or None where no gradient is wanted; overwritten, or added to with ``add``.
     """
     m, dimension = keys.shape
+    multiply = _product.get()
     step = min(tile_rows(width, dimension), max(1, rows))
     line = -(-width // 16) * 16  # rows of scores begin on cache lines
     buffer = np.empty((step, line), keys.dtype)
@@ -80,19 +99,19 @@ def run_tiles(
             q, own = queries.load(first, last)
             scores = buffer[: last - first, :width]
             products = scores[:, :m]
-            np.matmul(q, keys.T, out=products)
+            multiply(q, keys.T, products)
             total, own_gradient = kernel(scores, first, last, own, wanted)
             totals.append(total)
             if key_gradient is None:
                 continue
-            np.matmul(products, keys, out=gradient[: last - first])
+            multiply(products, keys, gradient[: last - first])
             for start in range(0, m, block):
                 part = slice(start, min(start + block, m))
                 if first == 0 and not add:
-                    np.matmul(products[:, part].T, q, out=key_gradient[part])
+                    multiply(products[:, part].T, q, key_gradient[part])
                 else:
                     more = spare[: part.stop - start]
-                    np.matmul(products[:, part].T, q, out=more)
+                    multiply(products[:, part].T, q, more)
                     key_gradient[part] += more
             queries.store(first, last, gradient[: last - first], own_gradient)
     return total_of(totals)

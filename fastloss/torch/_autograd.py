@@ -7,12 +7,14 @@ rows share embeddings needs inside its kernel: backward calls that, and the forw
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fastloss.torch._tensors import Array, array_of, check_tensor, real_type, tensor_of
+from fastloss._products import products_by
+from fastloss.torch._tensors import Array, array_of, check_tensor, product, real_type, tensor_of
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -22,6 +24,14 @@ _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambd
 
 # Of each loss, by the name of an array or scalar, which of the gradients that it returns is that one's.
 _PLACES: dict[Any, dict[str, int]] = {}
+
+
+_NO_PRODUCTS = nullcontext()
+
+
+def products(loss: Any) -> AbstractContextManager[None]:
+    """Where the loss runs: with torch's own products of matrices, should it make any."""
+    return products_by(product) if loss.kind == "several" else _NO_PRODUCTS
 
 
 class Call:
@@ -48,14 +58,16 @@ class Call:
     def value(self, tensors: Any) -> Any:
         """The value as the loss gives it."""
         arrays, keywords = self._arguments(tensors)
-        return self.loss(*arrays, **keywords)
+        with products(self.loss):
+            return self.loss(*arrays, **keywords)
 
     def value_and_grad(self, tensors: Any, needed: Any, upstream: Array | None = None) -> tuple[Any, list[Any]]:
         """The value, and a tensor for the gradient of every tensor that needs one, else None."""
         arrays, keywords = self._arguments(tensors)
         if upstream is not None:
             keywords = keywords | {"grad_output": upstream}
-        value, found = self.loss.value_and_grad(*arrays, **keywords)
+        with products(self.loss):
+            value, found = self.loss.value_and_grad(*arrays, **keywords)
         if not isinstance(found, tuple):
             return value, [tensor_of(found, tensors[0].dtype), *(None for _ in tensors[1:])]
         places, results = places_of(self.loss), []

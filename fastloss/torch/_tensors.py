@@ -63,6 +63,16 @@ def tensor_of(array: Array, dtype: torch.dtype) -> Tensor:
     return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
+def product(a: Array, b: Array, out: Array) -> None:
+    """The product of two matrices by torch's BLAS, into a third.
+
+    After a layer torch's threads still spin for a while, and threads of another BLAS wait for their cores: a step with
+    ``info_nce_loss`` took 1.7 times as long with NumPy's.
+    """
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        torch.mm(torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(out))
+
+
 def real_type(tensor: Tensor) -> torch.dtype:
     """The dtype of results: the tensor's own, of integers float64."""
     return tensor.dtype if tensor.is_floating_point() else torch.float64
