@@ -2,9 +2,11 @@
 
 A tile of queries is multiplied with all keys, a row kernel turns the scores in place into their gradients while they
 are in cache, and two more products take those to the queries and the keys. Tiles depend on the shapes alone, never on
-the number of threads. 8192 x 8192 with D = 256 in float32 needs 35 MB; nine tenths of its time are the three products,
-and on one thread it takes 0.53 of the processor time of PyTorch's eager form. Not here: what a query is (a
-``Queries``), and whose gradient goes where.
+the number of threads. 8192 x 8192 with D = 256 in float32 needs 35 MB, and nine tenths of its time are the three
+products. The row kernel runs on one thread: BLAS has threads of its own, idle ones of either team spin, and teams that
+take turns wait for each other's cores for longer than the kernel takes (with two threads 4.0 times as long at 512 x 512
+with D = 128, 3.1 times at 1024, 1.2 times at 4096 with D = 256). Not here: what a query is (a ``Queries``), and whose
+gradient goes where.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from fastloss import _core
 from fastloss._arguments import Array
+from fastloss._threads import num_threads
 
 # Elements of a tile of scores (16 MB of float32): large enough for BLAS, which packs all keys for every tile, and small
 # against inputs worth tiling. Rows of a tile: no fewer than LEAST, which BLAS would pack keys for in vain.
@@ -39,7 +42,7 @@ _product: ContextVar[Product] = ContextVar("fastloss_product", default=np.matmul
 
 @contextmanager
 def products_by(product: Product) -> Iterator[None]:
-    """Have products made by somebody else than NumPy's BLAS: by the one whose threads the rest of the process uses."""
+    """Have products made by somebody else than NumPy's BLAS, whose threads the rest of the process uses as well."""
     token = _product.set(product)
     try:
         yield
@@ -100,7 +103,8 @@ def run_tiles(
             scores = buffer[: last - first, :width]
             products = scores[:, :m]
             multiply(q, keys.T, products)
-            total, own_gradient = kernel(scores, first, last, own, wanted)
+            with num_threads(1):
+                total, own_gradient = kernel(scores, first, last, own, wanted)
             totals.append(total)
             if key_gradient is None:
                 continue
