@@ -21,6 +21,17 @@ Array = npt.NDArray[Any]
 AUTOMATIC_GAMMA = 0.01
 
 
+def cleared(shape: int | tuple[int, ...], dtype: Any = np.float64) -> Array:
+    """Zeros to add to, in pages that are there.
+
+    Those of ``np.zeros`` are mapped when they are read and again when they are written, the second time with an
+    interrupt of every core on which a thread of the process runs, BLAS's idle ones among them: 8 ms for 2 MB were seen.
+    """
+    sums = np.empty(shape, dtype)
+    sums.fill(0)
+    return sums
+
+
 def clip_gradients(gradients: Gradients, rule: Rule, sums: Array | None, units: float = 0.0) -> tuple[Array, Array]:
     """Norms and states, (norm groups, B); clipped rows are added to sums (with units: int64, of rows times units)."""
     norms = np.zeros((len(rule.bounds), gradients.batch_size))

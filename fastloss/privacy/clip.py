@@ -13,7 +13,7 @@ from fastloss import _arguments as arguments
 from fastloss import _core
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._gradients import Gradients
-from fastloss.privacy._passes import clip_gradients, finish
+from fastloss.privacy._passes import cleared, clip_gradients, finish
 from fastloss.privacy._rules import Rule
 from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
 from fastloss.privacy.secure import SecureBudget, budget_of, secure_rule, write_grid
@@ -317,7 +317,7 @@ def _summed(
         return sums, *clip_gradients(gradients, rule, sums)
     batch = gradients.batch_size
     if accumulate is None or accumulate.steps is None:
-        sums = np.zeros(sum(gradients.sizes), np.int64)
+        sums = cleared(sum(gradients.sizes), np.int64)
     else:
         sums, batch = accumulate.steps.copy(), batch + accumulate.batch_size
     return sums, *clip_gradients(gradients, secure_rule(rule, budget, batch), sums, 1 / budget.grid)
@@ -325,8 +325,7 @@ def _summed(
 
 def _initial_sums(gradients: Gradients, accumulate: ClippedSum | None) -> Array:
     """What the rows are added to: all columns of all arrays, double."""
-    sums = np.empty(sum(gradients.sizes))
-    sums.fill(0.0)  # np.zeros would leave the pages to be mapped one by one inside the kernel
+    sums = cleared(sum(gradients.sizes))
     if accumulate is not None:
         at = 0
         for array, size in zip(gradients.match(accumulate.sum, "accumulate.sum"), gradients.sizes, strict=True):

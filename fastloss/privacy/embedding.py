@@ -14,7 +14,7 @@ from fastloss import _settings
 from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._ghost import UNIT, Norms, factors_of, row_norms, tiles
-from fastloss.privacy._passes import finish
+from fastloss.privacy._passes import cleared, finish
 from fastloss.privacy.noise import GAUSSIAN, as_generator
 from fastloss.privacy.secure import budget_of, secure_rule, write_grid
 from fastloss.reference import linear as reference
@@ -176,13 +176,13 @@ def embedding_clip_and_noise(
     if hardened:
         budget = budget_of(rule, [out.size], GAUSSIAN, scale)
         rounded = secure_rule(rule, budget, lookups.batch)
-        integers = np.zeros(out.shape, np.int64)
+        integers = cleared(out.shape, np.int64)
         _add(lookups, rounded.bounds[0], integers, 1 / budget.grid)
         if scale > 0:
             generator._add_integers(GAUSSIAN, budget.scale, integers.reshape(-1))
         write_grid(integers.reshape(-1), [out], budget.grid, divisor)
         return out
-    sums = np.zeros(out.shape)
+    sums = cleared(out.shape)
     backend = _settings.get_backend()
     if backend != "reference":
         _add(lookups, bound, sums)
