@@ -89,6 +89,7 @@ def workloads() -> Iterator[Workload]:
     yield Workload("anchors: 512×4000, `focal_loss`", mlp(64, 64, 4000), normal(512, 64),
                    (torch.rand(512, 4000) < 0.01).float(), focal)  # fmt: skip
     yield Workload("pairs: 1024×128, `info_nce_loss`", mlp(64, 128), normal(1024, 64), normal(1024, 128), info_nce)
+    yield Workload("pairs: 8192×256, `info_nce_loss`", mlp(64, 256), normal(8192, 64), normal(8192, 256), info_nce)
 
 
 def step_of(work: Workload, functions: Any, library: str) -> Call:
