@@ -1,7 +1,7 @@
 """Half types against float32, value and gradient into given outputs: ``python -m bench.halves -o FILE``, two minutes.
 
-How many times as fast as float32 float16 and bfloat16 are, by medians of interleaved rounds: all of them read
-and written natively.
+How many times as fast as float32 float16 and bfloat16 are, by medians of interleaved rounds, all of them read and
+written natively; and how many times as fast native float16 is as conversions by NumPy before and after float32 kernels.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from bench.measure import Others, medians
 from bench.problems import Call
 from fastloss._half import assign
 
+CONVERTED = "float16 by way of float32"
 TYPES = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16), "bfloat16": fl.bfloat16_bits}
 ROUNDS = 15
 ELEMENTS = 16_000_000
+
+
+Make = Callable[..., Callable[[], Any]]  # (type, whether it is converted) -> the call
 
 
 def narrowed(values: Any, half: Any) -> Any:
@@ -30,34 +34,53 @@ def narrowed(values: Any, half: Any) -> Any:
     return out
 
 
-def pointwise(name: str) -> Callable[[Any], Callable[[], Any]]:
+def pointwise(name: str) -> Make:
     rng = np.random.default_rng(1)
     x, t = rng.standard_normal(ELEMENTS, np.float32), rng.random(ELEMENTS, np.float32)
 
-    def make(kind: Any) -> Callable[[], Any]:
+    def make(kind: Any, convert: bool = False) -> Callable[[], Any]:
         loss, a, b, grad = getattr(fl, name), narrowed(x, kind), narrowed(t, kind), np.zeros(ELEMENTS, kind)
-        return lambda: loss.value_and_grad(a, b, grad_out=grad)
+        if not convert:
+            return lambda: loss.value_and_grad(a, b, grad_out=grad)
+        wide = np.zeros(ELEMENTS, np.float32)
+
+        def run() -> None:
+            loss.value_and_grad(a.astype(np.float32), b.astype(np.float32), grad_out=wide)
+            np.copyto(grad, wide, casting="same_kind")
+
+        return run
 
     return make
 
 
-def cross_entropy(rows: int, classes: int) -> Callable[[Any], Callable[[], Any]]:
+def cross_entropy(rows: int, classes: int) -> Make:
     rng = np.random.default_rng(2)
     x, t = rng.standard_normal((rows, classes), np.float32), rng.integers(0, classes, rows)
 
-    def make(kind: Any) -> Callable[[], Any]:
+    def make(kind: Any, convert: bool = False) -> Callable[[], Any]:
         logits, grad = narrowed(x, kind), np.zeros(x.shape, kind)
-        return lambda: fl.cross_entropy.value_and_grad(logits, t, grad_out=grad)
+        if not convert:
+            return lambda: fl.cross_entropy.value_and_grad(logits, t, grad_out=grad)
+        wide = np.zeros(x.shape, np.float32)
+
+        def run() -> None:
+            np.copyto(wide, logits)
+            fl.cross_entropy.value_and_grad(wide, t, grad_out=wide)
+            np.copyto(grad, wide, casting="same_kind")
+
+        return run
 
     return make
 
 
-def clipping(rows: int, columns: int) -> Callable[[Any], Callable[[], Any]]:
+def clipping(rows: int, columns: int) -> Make:
     x = np.random.default_rng(3).standard_normal((rows, columns), np.float32)
 
-    def make(kind: Any) -> Callable[[], Any]:
+    def make(kind: Any, convert: bool = False) -> Callable[[], Any]:
         grads, out = narrowed(x, kind), np.zeros(columns, np.float32)
-        return lambda: fl.privacy.clip_and_sum(grads, 1.0, out=out)
+        if not convert:
+            return lambda: fl.privacy.clip_and_sum(grads, 1.0, out=out)
+        return lambda: fl.privacy.clip_and_sum(grads.astype(np.float32), 1.0, out=out)
 
     return make
 
@@ -74,13 +97,16 @@ WORK = {
 
 
 def table(rounds: int, threads: int) -> Iterator[str]:
-    yield "| work | float32 | float16 | bfloat16 |"
-    yield "|---|---|---|---|"
+    yield "| work | float32 | float16 | bfloat16 | float16, over conversions by NumPy |"
+    yield "|---|---|---|---|---|"
     for name, make in WORK.items():
         call = make()
-        found = medians([Call(kind, call(dtype), threads=threads) for kind, dtype in TYPES.items()], rounds)
+        calls = [Call(kind, call(dtype), threads=threads) for kind, dtype in TYPES.items()]
+        calls.append(Call(CONVERTED, call(TYPES["float16"], convert=True), threads=threads))
+        found = medians(calls, rounds)
         ratios = " | ".join(f"{found['float32'] / found[kind]:.2f}×" for kind in ("float16", "bfloat16"))
-        yield f"| {name} | {found['float32'] * 1e3:.3g} ms | {ratios} |"
+        against = found[CONVERTED] / found["float16"]
+        yield f"| {name} | {found['float32'] * 1e3:.3g} ms | {ratios} | {against:.2f}× |"
 
 
 def main() -> int:

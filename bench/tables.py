@@ -11,6 +11,8 @@ from bench.rivals.with_fastloss import GIVEN
 from bench.steps import OURS, STEPS
 from bench.sweeps import ADD, CLASSES, SMALL_LIMIT, YARDSTICKS
 
+NO_CALL = 2e-5  # seconds beside which a call's own microseconds hardly count
+
 HOW = f"""All contenders of a row take turns; figures are medians over the rounds, after warming up and compiling, on
 the same inputs, once every result has been checked against the formula in float64. Value and gradient of the mean loss
 on {THREADS} threads unless a row says otherwise. *fastloss* has its outputs given, *new* lets it make new ones. A peer
@@ -91,6 +93,20 @@ def peer_table(found: list[Found]) -> str:
     return table(["work", "fastloss", *names, "GB/s of the plain passes"], rows)
 
 
+def _ceiling(found: list[Found]) -> list[str]:
+    """What a library at the limit itself would reach, where calls cost next to nothing beside it."""
+    cells = [f for f in found if f.best is not None and f.limit >= NO_CALL]
+    if not cells:
+        return []
+    at_limit = geometric_mean(f.best[1] / f.limit for f in cells if f.best)
+    targets = geometric_mean(f.cell.target for f in found)
+    return [
+        f"- In the {len(cells)} cells whose limit is above {NO_CALL * 1e6:.0f} µs the mean is "
+        f"{geometric_mean(f.ratio for f in cells):.2f}×; a library that stood at the limit in all of them would have "
+        f"{at_limit:.2f}×. Every target met, and no more, would make {targets:.2f}×."
+    ]
+
+
 def summary(found: list[Found]) -> str:
     ratios = {f.cell.name: f.ratio for f in found if f.ratio is not None}
     if not ratios:
@@ -103,6 +119,7 @@ def summary(found: list[Found]) -> str:
     lines = [
         f"- Geometric mean of the ratios: {geometric_mean(ratios.values()):.2f}× with outputs given, "
         f"{geometric_mean(f.fresh_ratio for f in found):.2f}× with new ones ({len(ratios)} cells).",
+        *_ceiling(found),
         f"- Lowest ratio: {times(ratios[lowest])} ({lowest}).",
         f"- Below {LEAST:g}×: {'; '.join(low) or 'none'}.",
         f"- Targets met: {len(found) - len(missed)} of {len(found)}."

@@ -119,8 +119,8 @@ def _few(f: Found, w: Figures) -> str:
     wanted = f.best[1] / f.cell.target / rows * 1e9
     return (
         f"On one thread a row costs {row:.1f} ns and an element {element:.2f} ns (a line through C = 2, 4, 8, 16): its "
-        "label checked before anything is written, a logarithm and three quotients in double, and the way into lanes "
-        f"and back. The target is {wanted:.1f} ns a row with its {classes} elements, on two threads."
+        "label checked before anything is written, a logarithm and a reciprocal in double, and the way into lanes and "
+        f"back. The target is {wanted:.1f} ns a row with its {classes} elements, on two threads."
     )
 
 
@@ -129,8 +129,8 @@ def _ulps(f: Found, w: Figures) -> str:
     ours = errors["fastloss"]
     others = ", ".join(f"{name} {ulps:.3g}" for name, ulps in errors.items() if name != "fastloss")
     return (
-        f"The price of exactness: within 1 ULP for every input (here {ours:.2f} in float32), exponents not rounded "
-        f"before the exponential. Peers on the same inputs: {others} ULP."
+        f"The price of exactness: exponents are not rounded before the exponential, and quotients are corrected. The "
+        f"largest error on these inputs in float32 is {ours:.2f} ULP; that of peers: {others}."
     )
 
 
@@ -143,7 +143,7 @@ def _clip(f: Found, w: Figures) -> str:
     return (
         "Every sum is made in double (8 bytes a column), row by row in a fixed order, from rows whose norms come "
         "first: two passes over each row's tile, the second from cache, and the sums are read and written once for "
-        f"every eight rows. {_call(f, w)}"
+        f"every eight rows, or two where rows are long. {_call(f, w)}"
     )
 
 
@@ -207,8 +207,8 @@ def reason(f: Found, figures: Figures) -> str:
     parts = []
     if f.best is not None and f.ratio is not None and not f.met:
         asked = f.limit * f.cell.target / f.best[1]
-        parts.append(f"{f.ratio:.2f}× of {f.cell.target:g}×; the target would be {asked:.2f} of the limit, reached are "
-                     f"{f.share:.2f}.")  # fmt: skip
+        place = "beyond the limit" if asked > 1 else f"{asked:.2f} of the limit"
+        parts.append(f"{f.ratio:.2f}× of {f.cell.target:g}×; the target would be {place}, reached are {f.share:.2f}.")
     if not f.share_met:
         parts.append(f"{f.share:.2f} of the limit, {f.cell.share:g} wanted.")
     if figures:
