@@ -10,7 +10,7 @@ cdef enum:
 # scratch are some lines more than a power of two apart: at 4096 bytes they meet in one set of that cache, and are taken
 # for one another by processors that compare the low bits of addresses first (Zen 4: bfloat16 1.4 times as long).
 cdef enum:
-    UNIT = 8, HALF_BLOCK = FL_BLOCK // 4, APART = 192
+    UNIT = 8, HALF_BLOCK = FL_BLOCK // 2, APART = 320
 
 
 cdef struct Job:
