@@ -13,7 +13,7 @@ import numpy as np
 from fastloss import _arguments as arguments
 from fastloss._arguments import Array
 from fastloss._products import Softmax, accumulator, flat, run_tiles
-from fastloss._rowwise import UNKNOWN_CLASSES, _check_labels, _ignore_index, per_class
+from fastloss._row_arguments import UNKNOWN_CLASSES, check_labels, ignored_label, per_class
 from fastloss._several import Problem, Run
 from fastloss._unit import dots, project, unit_rows
 
@@ -107,11 +107,11 @@ def arcface(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]
                          f"class indices of shape {shape}")  # fmt: skip
     if classes == 0 and target.size:
         raise ValueError(f"class_centers has shape {centers.shape}: {target.size} rows of no classes")
-    ignore_index = _ignore_index(values["ignore_index"])
+    ignore_index = ignored_label(values["ignore_index"])
     by_class = (
         None if values["class_weight"] is None else per_class(values["class_weight"], "class_weight", classes, real)
     )
-    _check_labels(target, target.reshape(-1, 1), classes, ignore_index, by_class, None, real)
+    check_labels(target, target.reshape(-1, 1), classes, ignore_index, by_class, None, real)
     ignored = None if ignore_index is None else np.asarray(target == ignore_index)
     if ignored is not None and not ignored.any():
         ignored = None
@@ -150,4 +150,4 @@ def arcface_denominator(target: object, class_weight: object, ignore_index: obje
     t = arguments.as_array(target, "target")
     by_class = None if class_weight is None else per_class(class_weight, "class_weight", None, FLOAT64)
     classes = UNKNOWN_CLASSES if by_class is None else by_class.size
-    return _check_labels(t, t.reshape(-1, 1), classes, _ignore_index(ignore_index), by_class, sample_weight, FLOAT64)[1]
+    return check_labels(t, t.reshape(-1, 1), classes, ignored_label(ignore_index), by_class, sample_weight, FLOAT64)[1]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastloss import _arguments as arguments
-from fastloss._rowwise import Numbers, per_class
+from fastloss._row_arguments import per_class
+from fastloss._rowwise import Numbers
 
 Values = dict[str, Any]
 Real = np.dtype[Any]

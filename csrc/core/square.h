@@ -1,6 +1,6 @@
-/* Four columns of eight rows (by AVX-512, of WIDE_ROWS rows too) transposed, between rows some way apart and a tile of `width` rows side by side: [4][width].
- * On the way back every row is multiplied by its factor, unless factor, known when compiling, is NULL. Not for anything
- * else: the one place where kernels shuffle.
+/* Four columns of eight rows (by AVX-512, of WIDE_ROWS rows too) transposed, between rows some way apart and a tile of
+ * `width` rows side by side: [4][width]. On the way back every row is multiplied by its factor, unless factor, known when
+ * compiling, is NULL. Not for anything else: the one place where kernels shuffle.
  *
  * By AVX2 in registers. The portable form goes through a small square on the stack, because a constant stride of four is
  * what compilers turn into shuffles (NEON: ld4, st4); the wide loads then wait for the narrow stores before them, and
@@ -53,7 +53,7 @@ INLINE void store_square(const real *tile, ptrdiff_t width, const real *factor, 
 #if defined(__AVX512F__)
 #define WIDE_ROWS 16
 
-/* 4 x 4 in each quarter. */
+/* 4 x 4 in each quarter; the instructions of turn_squares have other names and types at this width. */
 INLINE void turn_four_squares(__m512 *v) {
   __m512 a = _mm512_unpacklo_ps(v[0], v[1]), b = _mm512_unpackhi_ps(v[0], v[1]);
   __m512 c = _mm512_unpacklo_ps(v[2], v[3]), d = _mm512_unpackhi_ps(v[2], v[3]);

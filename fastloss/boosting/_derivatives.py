@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastloss import _arguments as arguments
-from fastloss import _core, _layout, _rowwise, _settings
+from fastloss import _core, _layout, _row_arguments, _rowwise, _settings
 from fastloss._arguments import Array
 from fastloss.boosting._task import Task
 
@@ -151,7 +151,7 @@ class Derivatives:
         if (real, classes) not in self._prepared:
             by_class = task.values["class_weight"]
             if by_class is not None:
-                by_class = _rowwise.per_class(by_class, "class_weight", classes, real)
+                by_class = _row_arguments.per_class(by_class, "class_weight", classes, real)
             self._prepared[real, classes] = loss._prepare(task.values, real, classes), by_class
         own, by_class = self._prepared[real, classes]
         labels = t[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 
 import fastloss
 from fastloss import _arguments as arguments
-from fastloss import _rowwise
+from fastloss import _row_arguments
 from fastloss._arguments import Array
 from fastloss._loss import Loss
 
@@ -69,7 +69,7 @@ class Task:
         if self.rowwise:
             sizes = [np.size(v) for k, v in self.values.items() if k in ("class_weight", "alpha") and np.ndim(v) == 1]
             if self.values.get("class_weight") is not None:
-                _rowwise.per_class(self.values["class_weight"], "class_weight", None, np.dtype(np.float64))
+                _row_arguments.per_class(self.values["class_weight"], "class_weight", None, np.dtype(np.float64))
             self.loss._prepare(self.values, np.dtype(np.float64), sizes[0] if sizes else 2)
             domain: str = self.loss._row_domains(self.values)[0]
             return domain
