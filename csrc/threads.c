@@ -9,13 +9,17 @@
  * What a region costs depends on its team. Measured with two cores: threads that still spin (libgomp: for milliseconds
  * after their last region) start in 1 to 3 microseconds, and a region pays from about 10 microseconds of work on; threads
  * that sleep take 40 to 60 to wake, and two are first as fast as one at 60 (huber_loss), 75
- * (binary_cross_entropy_with_logits) and 150 microseconds (cross_entropy, 1000 classes). So COLD_WORK is always shared
- * out, and less only with a team that was used just now. Where many threads want the cores, a thread that wakes may wait
+ * (binary_cross_entropy_with_logits) and 150 microseconds (cross_entropy, 1000 classes). So COLD_WORK is shared out with
+ * any team, and less only with one that was used just now. Where many threads want the cores, a thread that wakes may wait
  * for one for a scheduler's tick, 4 milliseconds were seen, and all others for it. So calls that follow each other closely
  * without such a team save up what two threads would have won, and wake it when that is a millisecond (cross_entropy of
- * 4096 x 10 in a long loop: 1.8 times as fast). What regions then win or lose against one thread is added up, to that
- * millisecond at most; where it comes out below nothing, such work stays on one thread for 4 milliseconds, twice as long
- * every further time, and less again after good regions: where cores are taken, little is lost to trying.
+ * 4096 x 10 in a long loop: 1.8 times as fast).
+ *
+ * What regions then win or lose against one thread is added up, to that millisecond at most; where it comes out below
+ * nothing, work of their kind stays on one thread for 4 milliseconds, twice as long every further time, and less again
+ * after good regions: where cores are taken, little is lost to trying. Work of COLD_WORK to LARGE_WORK has an account of
+ * its own (mse_loss of 1e6 elements was seen at 20 times one thread's time, tick after tick). What one thread takes is an
+ * estimate, and a slower machine takes more; so only regions of more than twice of it and a waking lose there.
  */
 #include "threads.h"
 
@@ -27,6 +31,7 @@
 
 /* Nanoseconds: of one thread's work; of time. */
 #define COLD_WORK 150e3
+#define LARGE_WORK 20e6
 #define STILL_SPINS 1e6
 #define WAKING 1e6
 #define BACK_OFF 4e6
@@ -45,8 +50,10 @@ static long busy, used, orphaned;
 
 /* Read and written by the owner of `busy` alone. */
 static int spins;
-static double region_start, expected, region_end = -1e18, call_end = -1e18, saved, won, distrust = -1e18;
-static double back_off = BACK_OFF;
+static double region_start, expected, region_end = -1e18, call_end = -1e18, saved;
+static struct account {
+  double won, distrust, back_off;
+} accounts[2] = {{0.0, -1e18, BACK_OFF}, {0.0, -1e18, BACK_OFF}}, *account; /* of less than COLD_WORK, of more */
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -76,10 +83,8 @@ int fl_openmp_version(void) {
 static double now(void) { return omp_get_wtime() * 1e9; }
 
 /* Whether work of FL_LEAST_WORK to COLD_WORK is worth a region now. */
-static int team_is_warm(double work, int threads) {
+static int team_is_warm(double work, double start, int threads) {
   if (!spins || threads > omp_get_num_procs()) return 0;
-  double start = now();
-  if (start < distrust) return 0;
   if (start - region_end < STILL_SPINS) {
     expected = work;
     return 1;
@@ -91,19 +96,28 @@ static int team_is_warm(double work, int threads) {
   expected = work + WAKING;
   return 1;
 }
+
+/* The same of any work. Where a scheduler's tick hardly counts, nothing is expected of the team. */
+static int team_pays(double work, double start, int threads) {
+  account = work < LARGE_WORK ? &accounts[work >= COLD_WORK] : NULL;
+  if (!account) return 1;
+  if (start < account->distrust) return 0;
+  expected = 2.0 * work + WAKING;
+  return work >= COLD_WORK || team_is_warm(work, start, threads);
+}
 #endif
 
 int fl_parallel_enter(double work, int threads) {
 #ifdef _OPENMP
   if (work < FL_LEAST_WORK || LOAD(&orphaned) || omp_in_parallel()) return 0;
   if (EXCHANGE(&busy, 1)) return 0;
-  expected = 0.0; /* of a team that has to wake for large work, nothing is */
-  if (work < COLD_WORK && !team_is_warm(work, threads)) {
+  double start = now();
+  if (!team_pays(work, start, threads)) {
     EXCHANGE(&busy, 0);
     return 0;
   }
   EXCHANGE(&used, 1);
-  region_start = now();
+  region_start = start;
   return 1;
 #else
   (void)work, (void)threads;
@@ -114,15 +128,15 @@ int fl_parallel_enter(double work, int threads) {
 void fl_parallel_leave(void) {
 #ifdef _OPENMP
   region_end = now();
-  if (expected > 0.0) {
-    won += expected - (region_end - region_start);
-    if (won > WAKING) won = WAKING;
-    if (won < 0.0) {
-      won = 0.0;
-      distrust = region_end + back_off;
-      back_off = back_off < LONGEST_BACK_OFF ? 2.0 * back_off : LONGEST_BACK_OFF;
-    } else if (back_off > BACK_OFF) {
-      back_off *= 0.98;
+  if (account) {
+    account->won += expected - (region_end - region_start);
+    if (account->won > WAKING) account->won = WAKING;
+    if (account->won < 0.0) {
+      account->won = 0.0;
+      account->distrust = region_end + account->back_off;
+      account->back_off = account->back_off < LONGEST_BACK_OFF ? 2.0 * account->back_off : LONGEST_BACK_OFF;
+    } else if (account->back_off > BACK_OFF) {
+      account->back_off *= 0.98;
     }
   }
 #endif
