@@ -86,7 +86,7 @@ static double pointwise_sum(const fl_kernels *k, const fastloss_loss *loss, fl_s
       fl_size i = block * FL_BLOCK, length = least(n - i, FL_BLOCK);
       const void *read = at(k, x, i);
       if (grad == x) read = memcpy(copy, read, (size_t)length * (size_t)(k->bits / 8)); /* may be read twice */
-      k->pointwise_sum[loss->number](length, read, at(k, target, i), at(k, weight, i), loss->parameter, scale,
+      k->pointwise_sum[loss->number](length, 0, read, at(k, target, i), at(k, weight, i), loss->parameter, scale,
                                      to(k, grad, i), &more_hi, &more_lo);
       add_pair(&unit_hi, &unit_lo, more_hi, more_lo);
     }

@@ -60,10 +60,13 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
  * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
+/* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is. */
+enum { FL_HALF_X = 1 << 0, FL_HALF_TARGET = 1 << 1, FL_HALF_WEIGHT = 1 << 3, FL_HALF_GRAD = 1 << 6, FL_BFLOAT16 = 1 << 8 };
 /* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and
- * .sum_values give it. weight and grad may be NULL; grad must not be x. */
-typedef void fl_pointwise_sum(fl_size n, const void *x, const void *target, const void *weight, const double *parameter,
-                              double scale, void *grad, double *hi, double *lo);
+ * .sum_values give it. weight and grad may be NULL; grad must not be x. halves: of those above, for the float kernel;
+ * such arrays may have any alignment. */
+typedef void fl_pointwise_sum(fl_size n, int halves, const void *x, const void *target, const void *weight,
+                              const double *parameter, double scale, void *grad, double *hi, double *lo);
 typedef void fl_unary(fl_size n, const void *x, void *y);
 
 typedef struct fl_kernels {
@@ -81,6 +84,7 @@ typedef struct fl_kernels {
   void (*sum_values)(fl_size n, void *value, double *hi, double *lo);
   /* 1 where every element lies in the domain (NaN: only FL_SIGN refuses it). */
   int (*check)(int domain, fl_size n, const void *value);
+  int (*check_halves)(int bfloat16, int domain, fl_size n, const void *value);
   /* 1 where every weight is finite and not negative. */
   int (*check_weight)(fl_size n, const void *weight);
   /* value *= weight; grad and hess *= weight * upstream; an element of weight 0 becomes exactly 0.

@@ -23,6 +23,7 @@ void fl_operand_finish(fl_operand *o, int bits) {
   o->ndim = n;
   o->direct = o->type == (bits == 64 ? FL_F64 : FL_F32) && n == 1 && o->stride[0] == size &&
               (uintptr_t)o->data % (uintptr_t)size == 0;
+  o->halves = bits == 32 && (o->type == FL_F16 || o->type == FL_BF16) && n == 1 && o->stride[0] == size;
 }
 
 /* Calls load or store for every run of elements along the last axis. */

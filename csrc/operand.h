@@ -12,6 +12,7 @@ typedef struct fl_operand {
   char *data; /* NULL: absent */
   int type;   /* FL_F32 ... */
   int direct; /* contiguous, aligned and of the table's real type: blocks are used where they lie */
+  int halves; /* contiguous, of any alignment, of a half type where the real type is float: sum kernels read them so */
   int ndim;
   fl_size shape[FL_MAX_DIMS];
   fl_size stride[FL_MAX_DIMS]; /* bytes */

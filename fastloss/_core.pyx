@@ -22,7 +22,7 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, strstr
+from libc.string cimport memcpy, strcmp, strstr
 
 import os
 

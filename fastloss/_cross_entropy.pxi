@@ -217,7 +217,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     except (ValueError, BufferError):
         return None
     job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
-    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b, 8 * job.itemsize):
+    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b):
         return None
     for k in range(b.ndim - 1):
         n *= b.shape[k]
@@ -226,7 +226,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         return None
     job.rows = rows_of(n, classes, 1)
     job.labels.data = NULL
-    if not is_plain(t, b, 8 * job.itemsize):
+    if not is_plain(t, b):
         type = type_of(t)
         if type < 0 or type == FL_F32 or type == FL_F64 or type == FL_BOOL or t.ndim != b.ndim - 1:
             return None
@@ -238,7 +238,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         describe_labels(&job.labels, t, ignore_index)
         job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
     if want == 1:
-        if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
+        if not is_plain(g, b) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
             return None
     if job.labels.data != NULL:
         if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid, &unused) >= 0 or valid == 0:

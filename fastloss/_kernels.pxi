@@ -60,8 +60,8 @@ cdef extern from "fastloss.h" nogil:
     ctypedef void fl_row_loss(const fl_row_call *, void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
-    ctypedef void fl_pointwise_sum(fl_size, const void *, const void *, const void *, const double *, double, void *,
-                                   double *, double *) noexcept nogil
+    ctypedef void fl_pointwise_sum(fl_size, int, const void *, const void *, const void *, const double *, double,
+                                   void *, double *, double *) noexcept nogil
     ctypedef void fl_unary(fl_size, const void *, void *) noexcept nogil
     ctypedef struct fl_kernels:
         int bits
@@ -73,6 +73,7 @@ cdef extern from "fastloss.h" nogil:
         void (*sum)(fl_size, const void *, double *, double *) noexcept nogil
         void (*sum_values)(fl_size, void *, double *, double *) noexcept nogil
         int (*check)(int, fl_size, const void *) noexcept nogil
+        int (*check_halves)(int, int, fl_size, const void *) noexcept nogil
         int (*check_weight)(fl_size, const void *) noexcept nogil
         void (*weigh)(fl_size, const void *, const void *, void *, void *, void *) noexcept nogil
         void (*fill)(fl_size, double, void *) noexcept nogil
@@ -100,6 +101,9 @@ cdef extern from "fastloss.h" nogil:
         FL_BOOL
         FL_F16
         FL_BF16
+        FL_HALF_X
+        FL_HALF_GRAD
+        FL_BFLOAT16
         FL_ANY
         FL_UNIT_INTERVAL
         FL_SIGN
@@ -123,6 +127,7 @@ cdef extern from "operand.h" nogil:
         char *data
         int type
         int direct
+        int halves
         int ndim
         fl_size *shape
         fl_size *stride

@@ -93,17 +93,22 @@ cdef inline double pair_value(double hi, double lo) noexcept nogil:
     return hi + lo if hi - hi == 0 else hi
 
 
-cdef inline void direct(fl_operand *operand, const Py_buffer *b, int bits) noexcept nogil:
+cdef inline void plain_operand(fl_operand *operand, const Py_buffer *b, int type, Py_ssize_t size) noexcept nogil:
+    """Describes an array that is_plain(): as one of one axis."""
     operand.data = <char *>b.buf
-    operand.type = FL_F64 if bits == 64 else FL_F32
-    operand.direct = 1
+    operand.type = type
+    operand.direct = not is_half(type)
+    operand.halves = is_half(type)
+    operand.ndim = 1
+    operand.shape[0] = size
+    operand.stride[0] = b.itemsize
 
 
-cdef inline bint is_plain(const Py_buffer *b, const Py_buffer *like, int bits) noexcept nogil:
-    """Native, aligned, C-contiguous, and of the same type and shape."""
-    cdef Py_ssize_t stride = bits // 8
+cdef inline bint is_plain(const Py_buffer *b, const Py_buffer *like) noexcept nogil:
+    """Aligned, C-contiguous, and of the same type and shape."""
+    cdef Py_ssize_t stride = b.itemsize
     cdef int k
-    if b.format[0] != like.format[0] or b.format[1] != 0 or b.ndim != like.ndim or <uintptr_t>b.buf % (bits // 8):
+    if strcmp(b.format, like.format) or b.ndim != like.ndim or <uintptr_t>b.buf % stride:
         return False
     for k in range(b.ndim - 1, -1, -1):
         if b.shape[k] != like.shape[k] or (b.shape[k] != 1 and b.strides[k] != stride):

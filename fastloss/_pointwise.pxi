@@ -26,11 +26,30 @@ cdef struct Job:
     int target_domain
     bint has_aux
     bint sums  # the values are wanted as a sum only, and the body's sum kernel can do the call
+    int halves  # the operands that it takes as they are, FL_HALF_X ...
     bint valueless  # gradient and Hessian alone are wanted
     Py_ssize_t size
     Py_ssize_t block  # elements of a block, by the prediction's type
     Py_ssize_t step   # bytes of one scratch block: whole cache lines
     Py_ssize_t unit   # blocks per slot
+
+
+cdef int halves_of(const Job *job) noexcept nogil:
+    """Which operands a sum kernel shall take as the half type that they are of."""
+    cdef int k, type = -1, halves = 0
+    for k in range(OPERANDS):
+        if job.operand[k].data and job.operand[k].halves and (type < 0 or type == job.operand[k].type):
+            type = job.operand[k].type
+            halves |= 1 << k
+    return halves | (FL_BFLOAT16 if type == FL_BF16 else 0)
+
+
+cdef inline bint in_domain(const Job *job, int operand, int domain, Py_ssize_t n, const void *read) noexcept nogil:
+    if domain == FL_ANY:
+        return True
+    if job.halves >> operand & 1:
+        return job.kernels.check_halves(job.halves & FL_BFLOAT16, domain, n, read)
+    return job.kernels.check(domain, n, read)
 
 
 cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, double *lo) noexcept nogil:
@@ -43,19 +62,24 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
     cdef double more_hi, more_lo
     cdef int k, status = GOOD
     for k in range(INPUTS):
-        read[k] = fl_operand_read(&job.operand[k], kernels, start, n, scratch + k * step)
-    if job.target_domain != FL_ANY and not kernels.check(job.target_domain, n, read[TARGET]):
+        if job.halves >> k & 1:
+            read[k] = job.operand[k].data + 2 * start
+        else:
+            read[k] = fl_operand_read(&job.operand[k], kernels, start, n, scratch + k * step)
+    if not in_domain(job, TARGET, job.target_domain, n, read[TARGET]):
         status |= BAD_TARGET
-    if job.x_domain != FL_ANY and not kernels.check(job.x_domain, n, read[X]):
+    if not in_domain(job, X, job.x_domain, n, read[X]):
         status |= BAD_PREDICTION
     for k in range(VALUE, OPERANDS):
         written[k] = fl_operand_target(&job.operand[k], kernels, start, scratch + k * step)
     if job.sums:
+        if job.halves & FL_HALF_GRAD:
+            written[GRAD] = job.operand[GRAD].data + 2 * start
         if written[GRAD] == read[X]:  # the kernel may need the block twice
-            memcpy(scratch + X * step, read[X], n * (kernels.bits // 8))
+            memcpy(scratch + X * step, read[X], n * (2 if job.halves & FL_HALF_X else kernels.bits // 8))
             read[X] = scratch + X * step
-        job.body_sum(n, read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD], &more_hi,
-                     &more_lo)
+        job.body_sum(n, job.halves, read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD],
+                     &more_hi, &more_lo)
     else:
         if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
             kernels.fill(n, job.constant_aux, scratch + AUX * step)
@@ -71,7 +95,8 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
     if not job.valueless:
         add_pair(hi, lo, more_hi, more_lo)
     for k in range(VALUE, OPERANDS):
-        fl_operand_write(&job.operand[k], kernels, start, n, written[k])
+        if not job.halves >> k & 1:
+            fl_operand_write(&job.operand[k], kernels, start, n, written[k])
     return status
 
 
@@ -128,6 +153,7 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
     cdef double *slots
     job.sums = not (job.operand[VALUE].data or job.operand[HESS].data or job.operand[UPSTREAM].data
                     or job.operand[AUX].data or job.constant_aux != 1.0)
+    job.halves = halves_of(job) if job.sums else 0
     job.block = HALF_BLOCK if is_half(job.operand[X].type) else FL_BLOCK
     job.step = (min(job.size, job.block) * (job.kernels.bits // 8) + 63) // 64 * 64 + APART
     blocks = (job.size + job.block - 1) // job.block
@@ -252,7 +278,7 @@ cdef class PointwiseKernel:
         cdef Job job
         cdef Buffers buffers
         cdef double total = 0.0
-        cdef int k, bits
+        cdef int k, kind, bits
         cdef Py_ssize_t size = 1
         cdef bint in_place = False
         cdef Py_buffer *b
@@ -282,7 +308,8 @@ cdef class PointwiseKernel:
         except (ValueError, BufferError):
             return None
         b = &buffers.buffer[0]
-        bits = 64 if b.format[0] == c"d" else 32 if b.format[0] == c"f" else 0
+        kind = type_of(b)
+        bits = 64 if kind == FL_F64 else 32 if kind == FL_F32 or is_half(kind) else 0
         if bits == 0:
             return None
         for k in range(b.ndim):
@@ -290,7 +317,7 @@ cdef class PointwiseKernel:
         if size == 0:
             return None
         for k in range(buffers.count):
-            if not is_plain(&buffers.buffer[k], b, bits):
+            if not is_plain(&buffers.buffer[k], b):
                 return None
         for k in range(2, buffers.count):
             if overlap(&buffers.buffer[k], &buffers.buffer[1]):
@@ -307,12 +334,12 @@ cdef class PointwiseKernel:
                 return None  # not a number of the computing type
         for k in range(OPERANDS):
             job.operand[k].data = NULL
-        direct(&job.operand[X], &buffers.buffer[0], bits)
-        direct(&job.operand[TARGET], &buffers.buffer[1], bits)
+        plain_operand(&job.operand[X], &buffers.buffer[0], kind, size)
+        plain_operand(&job.operand[TARGET], &buffers.buffer[1], kind, size)
         if want >= 1:
-            direct(&job.operand[GRAD], &buffers.buffer[2], bits)
+            plain_operand(&job.operand[GRAD], &buffers.buffer[2], kind, size)
         if want >= 2:
-            direct(&job.operand[HESS], &buffers.buffer[3], bits)
+            plain_operand(&job.operand[HESS], &buffers.buffer[3], kind, size)
         job.size = size
         if run_job(&job, self.work, in_place and (job.x_domain or job.target_domain), &total) != GOOD:
             return None

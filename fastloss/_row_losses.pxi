@@ -240,7 +240,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
         return None
     job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
     type = type_of(t)
-    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b, 8 * job.itemsize):
+    if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b):
         return None
     if type < 0 or type == FL_F32 or type == FL_F64 or type == FL_BOOL or t.ndim != b.ndim - 1:
         return None
@@ -253,7 +253,7 @@ def quick_rows(int index, double work, int want, x, target, tuple parameters, tu
     if n == 0 or b.shape[b.ndim - 1] == 0:
         return None
     if want == 1:
-        if not is_plain(g, b, 8 * job.itemsize) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
+        if not is_plain(g, b) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
             return None
     describe_labels(&job.labels, t, parameters[ignored_at])
     job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other

@@ -106,55 +106,81 @@ INLINE real weighted_body(pointwise_body *body, real x, real t, const real *w, c
   return w ? weighted(*w, v) : v;
 }
 
-/* The same with the values weighted (has_weight, a constant) and summed where they arise, in the order of sum_values():
+/* Elements of a half type as a sum kernel works with them: some groups, so that memory is read while the last are worked
+ * on. With blocks of 1024, mse and Huber of large arrays took 1.8 times as long. */
+enum { PIECE = 2 * VALUE_GROUP };
+typedef struct {
+  real x[PIECE], t[PIECE], w[PIECE], grad[PIECE];
+} half_piece;
+
+/* Elements first ... first+n of the arrays of a half type. */
+ONCE void load_piece(int halves, fl_size first, fl_size n, const void *x, const void *t, const void *w, half_piece *to) {
+  if (halves & FL_HALF_X) load_halves(halves & FL_BFLOAT16, n, x, first, to->x);
+  if (halves & FL_HALF_TARGET) load_halves(halves & FL_BFLOAT16, n, t, first, to->t);
+  if (halves & FL_HALF_WEIGHT) load_halves(halves & FL_BFLOAT16, n, w, first, to->w);
+}
+
+/* The sum kernel of a body: values weighted (has_weight) and summed where they arise, in the order of sum_values();
  * storing them first cost mse 2 times this, Huber 1.7, cross-entropy with logits 1.2. Four bodies at a time, because the
- * lanes of a sum are fixed and compilers keep them in memory. grad may be NULL; it is not x. Returns 0 where the block
- * must be done again, with LIMITS and a sum that does not overflow. */
-INLINE int pointwise_sums(pointwise_body *body, int formula, int has_weight, fl_size n, const real *x, const real *t,
-                          const real *weight, const double *parameter, double scale, real *grad, double *hi,
-                          double *lo) {
+ * lanes of a sum are fixed and compilers keep them in memory. Returns 0 where the block must be done again, with LIMITS
+ * and a sum that does not overflow. */
+INLINE int pointwise_sums(pointwise_body *body, int formula, int has_weight, fl_size n, int halves, const void *x,
+                          const void *t, const void *weight, const double *parameter, double scale, void *grad,
+                          double *hi, double *lo) {
   real p[FL_PARAMETERS + 2], s = (real)scale, rest[VALUE_GROUP];
-  value_sums sums = {{0.0}};
-  fl_size i = 0;
+  _Alignas(64) value_sums sums = {{0.0}};
+  _Alignas(64) half_piece piece;
+  fl_size m, left = 0;
+  if (FASTLOSS_REAL_BITS == 64) halves = 0;
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
   p[FL_PARAMETERS + 1] = (real)formula;
-  for (; i + VALUE_GROUP <= n; i += VALUE_GROUP) {
-    const real *y = x + i, *u = t + i, *w = has_weight ? weight + i : NULL;
-    if (grad) {
-      real *g = grad + i;
-      VECTOR_LOOP_WIDE
-      for (int l = 0; l < LANES; l++) {
-        int m = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
-        real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
-        real a = weighted_body(body, y[l], u[l], w ? &w[l] : NULL, p, s, &da);
-        real b = weighted_body(body, y[m], u[m], w ? &w[m] : NULL, p, s, &db);
-        real c = weighted_body(body, y[k], u[k], w ? &w[k] : NULL, p, s, &dc);
-        real d = weighted_body(body, y[j], u[j], w ? &w[j] : NULL, p, s, &dd);
-        g[l] = da;
-        g[m] = db;
-        g[k] = dc;
-        g[j] = dd;
-        add_four(&sums, l, a, b, c, d);
-      }
-    } else {
-      VECTOR_LOOP_WIDE
-      for (int l = 0; l < LANES; l++) {
-        int m = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
-        real g, a = weighted_body(body, y[l], u[l], w ? &w[l] : NULL, p, s, &g);
-        real b = weighted_body(body, y[m], u[m], w ? &w[m] : NULL, p, s, &g);
-        real c = weighted_body(body, y[k], u[k], w ? &w[k] : NULL, p, s, &g);
-        real d = weighted_body(body, y[j], u[j], w ? &w[j] : NULL, p, s, &g);
-        add_four(&sums, l, a, b, c, d);
+  for (fl_size first = 0; first < n; first += m) {
+    m = halves && n - first > PIECE ? PIECE : n - first;
+    if (halves) load_piece(halves, first, m, x, t, has_weight ? weight : NULL, &piece);
+    const real *xs = halves & FL_HALF_X ? piece.x : (const real *)x + first;
+    const real *ts = halves & FL_HALF_TARGET ? piece.t : (const real *)t + first;
+    const real *ws = !has_weight ? NULL : halves & FL_HALF_WEIGHT ? piece.w : (const real *)weight + first;
+    real *gs = halves & FL_HALF_GRAD ? piece.grad : grad ? (real *)grad + first : NULL;
+    fl_size i = 0;
+    for (; i + VALUE_GROUP <= m; i += VALUE_GROUP) {
+      const real *y = xs + i, *u = ts + i, *w = has_weight ? ws + i : NULL;
+      if (grad) {
+        real *g = gs + i;
+        VECTOR_LOOP_WIDE
+        for (int l = 0; l < LANES; l++) {
+          int o = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
+          real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
+          real a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &da);
+          real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &db);
+          real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &dc);
+          real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &dd);
+          g[l] = da;
+          g[o] = db;
+          g[k] = dc;
+          g[j] = dd;
+          add_four(&sums, l, a, b, c, d);
+        }
+      } else {
+        VECTOR_LOOP_WIDE
+        for (int l = 0; l < LANES; l++) {
+          int o = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
+          real g, a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &g);
+          real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &g);
+          real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &g);
+          real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &g);
+          add_four(&sums, l, a, b, c, d);
+        }
       }
     }
+    for (; i < m; i++) { /* of the last piece: others are whole groups */
+      real g;
+      rest[left++] = weighted_body(body, xs[i], ts[i], has_weight ? &ws[i] : NULL, p, s, &g);
+      if (grad) gs[i] = g;
+    }
+    if (halves & FL_HALF_GRAD) store_halves(halves & FL_BFLOAT16, m, piece.grad, grad, first);
   }
-  for (fl_size j = i; j < n; j++) {
-    real g;
-    rest[j - i] = weighted_body(body, x[j], t[j], has_weight ? &weight[j] : NULL, p, s, &g);
-    if (grad) grad[j] = g;
-  }
-  return end_values(&sums, n - i, rest, hi, lo);
+  return end_values(&sums, left, rest, hi, lo);
 }
 
 typedef real unary_body(real x);
@@ -258,6 +284,25 @@ static int check_block(int domain, fl_size n, const void *value) {
   return !bad;
 }
 
+/* The same of elements of a half type, by their bits. */
+static int check_halves(int bfloat16, int domain, fl_size n, const void *value) {
+  const unsigned one = bfloat16 ? 0x3f80 : 0x3c00, infinity = bfloat16 ? 0x7f80 : 0x7c00;
+  const char *v = value;
+  unsigned bad = 0;
+  for (fl_size i = 0; i < n; i++) {
+    uint16_t h;
+    memcpy(&h, v + 2 * i, sizeof h);
+    const unsigned magnitude = h & 0x7fffu, negative = h > 0x8000u;
+    unsigned out = 0;
+    if (domain == FL_UNIT_INTERVAL) out = negative | (magnitude > one);
+    else if (domain == FL_NON_NEGATIVE) out = negative;
+    else if (domain == FL_POSITIVE) out = negative | (magnitude == 0);
+    else if (domain == FL_SIGN) out = magnitude != one;
+    bad |= out & (domain == FL_SIGN || magnitude <= infinity);
+  }
+  return !bad;
+}
+
 static int check_weight_block(fl_size n, const void *weight) {
   const real *w = weight;
   ireal bad = 0;
@@ -285,6 +330,28 @@ static void weigh_block(fl_size n, const void *weight, const void *upstream, voi
       for (fl_size i = 0; i < n; i++) o[i] = u[i] * o[i];
     }
   }
+}
+
+/* The sum kernel of a block kernel: all values are stored, then added up. exactly: by sum_block(). */
+ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int halves, const void *x, const void *t, const void *w,
+                       const double *p, double s, void *g, double *hi, double *lo) {
+  real v[FL_BLOCK];
+#if FASTLOSS_REAL_BITS == 32
+  if (halves) {
+    real part[4][FL_BLOCK];
+    const int type = halves & FL_BFLOAT16, has_grad = halves & FL_HALF_GRAD;
+    if (halves & FL_HALF_X) x = load_halves(type, n, x, 0, part[0]);
+    if (halves & FL_HALF_TARGET) t = load_halves(type, n, t, 0, part[1]);
+    if (halves & FL_HALF_WEIGHT) w = load_halves(type, n, w, 0, part[2]);
+    sum_stored(block, exactly, n, 0, x, t, w, p, s, has_grad ? part[3] : g, hi, lo);
+    if (has_grad) store_halves(type, n, part[3], g, 0);
+    return;
+  }
+#endif
+  block(n, x, t, NULL, p, s, v, g, NULL);
+  weigh_block(n, w, NULL, v, g, NULL);
+  if (exactly) sum_block(n, v, hi, lo);
+  else sum_values(n, v, hi, lo);
 }
 
 #endif

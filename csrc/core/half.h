@@ -55,9 +55,12 @@ INLINE uint16_t to_float16(float x) {
 
 /* ---- Runs of contiguous elements, of any alignment ---- */
 
-static void load_float16(fl_size n, const char *source, real *to) {
+INLINE void load_float16(fl_size n, const char *source, real *to) {
   fl_size i = 0;
-#if HAVE_F16C && FASTLOSS_REAL_BITS == 32
+#if defined(__AVX512F__) && FASTLOSS_REAL_BITS == 32
+  for (; i + 16 <= n; i += 16)
+    _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(source + 2 * i))));
+#elif HAVE_F16C && FASTLOSS_REAL_BITS == 32
   for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(source + 2 * i))));
 #endif
   for (; i < n; i++) {
@@ -67,7 +70,7 @@ static void load_float16(fl_size n, const char *source, real *to) {
   }
 }
 
-static void load_bfloat16(fl_size n, const char *source, real *to) {
+INLINE void load_bfloat16(fl_size n, const char *source, real *to) {
   for (fl_size i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, source + 2 * i, sizeof h);
@@ -76,9 +79,12 @@ static void load_bfloat16(fl_size n, const char *source, real *to) {
 }
 
 #if FASTLOSS_REAL_BITS == 32 /* results of half type are computed in float alone */
-static void store_float16(fl_size n, const real *from, char *destination) {
+INLINE void store_float16(fl_size n, const real *from, char *destination) {
   fl_size i = 0;
-#if HAVE_F16C
+#if defined(__AVX512F__) /* twice as fast as the next */
+  for (; i + 16 <= n; i += 16)
+    _mm256_storeu_si256((__m256i *)(destination + 2 * i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+#elif HAVE_F16C
   for (; i + 8 <= n; i += 8)
     _mm_storeu_si128((__m128i *)(destination + 2 * i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 #endif
@@ -88,12 +94,30 @@ static void store_float16(fl_size n, const real *from, char *destination) {
   }
 }
 
-static void store_bfloat16(fl_size n, const real *from, char *destination) {
+INLINE void store_bfloat16(fl_size n, const real *from, char *destination) {
   for (fl_size i = 0; i < n; i++) {
     uint16_t h = to_bfloat16(from[i]);
     memcpy(destination + 2 * i, &h, sizeof h);
   }
 }
 #endif
+
+/* Elements first ... first+n of an array of a half type: to floats, which are returned; and back. */
+INLINE const real *load_halves(int bfloat16, fl_size n, const void *source, fl_size first, real *to) {
+  const char *at = (const char *)source + 2 * first;
+  if (bfloat16) load_bfloat16(n, at, to);
+  else load_float16(n, at, to);
+  return to;
+}
+
+ONCE void store_halves(int bfloat16, fl_size n, const real *from, void *destination, fl_size first) {
+#if FASTLOSS_REAL_BITS == 32
+  char *at = (char *)destination + 2 * first;
+  if (bfloat16) store_bfloat16(n, from, at);
+  else store_float16(n, from, at);
+#else
+  (void)bfloat16, (void)n, (void)from, (void)destination, (void)first;
+#endif
+}
 
 #endif

@@ -90,6 +90,17 @@ typedef uint64_t ureal;
 /* Accumulators of a sum: fixed in the source, so that a sum has the same bits on every target. */
 #define LANES 32
 
+/* Of a function that many loops call: a copy in each would cost more than the calls. */
+#if defined(__clang__)
+#define ONCE static __attribute__((noinline, unused))
+#elif defined(__GNUC__)
+#define ONCE static __attribute__((noinline, noclone, unused))
+#elif defined(_MSC_VER)
+#define ONCE static __declspec(noinline)
+#else
+#define ONCE static
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNUSED __attribute__((unused))
