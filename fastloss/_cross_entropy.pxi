@@ -186,7 +186,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     cdef Py_ssize_t shape[3]
     cdef Py_ssize_t strides[3]
     cdef Py_ssize_t classes, n = 1
-    cdef int k, type
+    cdef int k
     cdef Py_ssize_t unused
     cdef double valid = 0.0
     cdef double total = 0.0
@@ -227,14 +227,8 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     job.rows = rows_of(n, classes, 1)
     job.labels.data = NULL
     if not is_plain(t, b):
-        type = type_of(t)
-        if type < 0 or type == FL_F32 or type == FL_F64 or type == FL_BOOL or t.ndim != b.ndim - 1:
+        if not plain_labels(t, b):
             return None
-        if not PyBuffer_IsContiguous(t, c"C"):
-            return None
-        for k in range(t.ndim):
-            if t.shape[k] != b.shape[k]:
-                return None
         describe_labels(&job.labels, t, ignore_index)
         job.labels.stride[0] = t.itemsize  # the rows of all leading axes lie one behind the other
     if want == 1:
@@ -245,12 +239,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
             return None
     else:
         valid = <double>n
-        soft = t[0]
-        shape[0], shape[1], shape[2] = n, classes, 1
-        strides[0], strides[1], strides[2] = classes * job.itemsize, job.itemsize, job.itemsize
-        soft.ndim = 3
-        soft.shape = shape
-        soft.strides = strides
+        soft = plain_rows(t, n, classes, shape, strides)
         job.soft = &soft
     job.kernels = table_of(job.itemsize == 8)
     job.options.classes = classes

@@ -6,6 +6,7 @@ Not here: formulas, and what cross-entropy alone has (``_cross_entropy.py``).
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,14 +82,23 @@ def rowwise_loss(
                 call.ignore_index, call.sample_weight, call.upstream, call.scale, call.grad, call.hess, call.unreduced,
             )  # fmt: skip
 
-        declared = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[2:]}
-        quick = None
-        if targets == "labels" and domains(declared) == ("any", "any"):
-            plain = tuple(numbers(declared, np.dtype(real), 1).values for real in (np.float32, np.float64))
-            quick = (index, work, tuple(declared.values()), list(declared).index("ignore_index"), plain)
+        quick = _quick(function, targets, numbers, domains, work)
         return declare_rows(function, targets, evaluate, numbers, run, domains=domains, hessian=hessian, _quick=quick)
 
     return declare
+
+
+def _quick(function: Callable[..., Any], targets: str, numbers: Prepare, domains: Any, work: float) -> Any:
+    """The short way to the kernel: with the declared defaults, and with either value of a parameter that is a bool."""
+    declared = {p.name: p.default for p in list(inspect.signature(function).parameters.values())[2:]}
+    flags = [name for name, default in declared.items() if isinstance(default, bool)]
+    variants = []
+    for values in itertools.product((False, True), repeat=len(flags)):
+        given = declared | dict(zip(flags, values, strict=True))
+        own = (numbers(given, np.dtype(real), 1).values for real in (np.float32, np.float64))
+        variants.append((tuple(given.values()), *own, *domains(given)))
+    ignored_at = list(declared).index("ignore_index") if targets == "labels" else -1
+    return _core.QuickRows(function.__name__, work, variants, ignored_at)
 
 
 def declare_rows(
@@ -185,7 +195,6 @@ def evaluate(
     """What the entry points of a row loss call; ``want`` is 0, 1 or 2 derivatives."""
     if (
         want < 2
-        and loss._quick is not None
         and sample_weight is None
         and denominator is None
         and grad_output is None
@@ -193,10 +202,7 @@ def evaluate(
         and (reduction == "mean" or reduction == "sum")
         and _settings.get_backend() == "native"
     ):
-        index, work, plain, ignored_at, own = loss._quick
-        result = _core.quick_rows(
-            index, work, want, prediction, target, parameters, plain, ignored_at, own, reduction == "mean", grad_out
-        )
+        result = loss._quick.run(want, prediction, target, parameters, reduction == "mean", grad_out)
         if result is not None:
             return result
     return general(

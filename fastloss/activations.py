@@ -29,6 +29,10 @@ def _result(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: l
 
 
 def _elementwise(name: str, x: object, out: object) -> Array:
+    if _settings.get_backend() == "native":
+        quick = _core.quick_elementwise(_INDEX[name], x, out)
+        if quick is not None:
+            return quick
     array, real = arguments.as_prediction(x, "x")
     inputs = arguments.named_arrays(x=x)
     result = _result(out, array.shape, array.dtype, inputs)
@@ -41,6 +45,10 @@ def _elementwise(name: str, x: object, out: object) -> Array:
 
 
 def _rowwise(name: str, which: int, x: object, axis: object, out: object) -> Array:
+    if axis == -1 and type(axis) is int and _settings.get_backend() == "native":
+        quick = _core.quick_softmax(which, x, out)
+        if quick is not None:
+            return quick
     array, real = arguments.as_prediction(x, "x")
     if array.ndim == 0:
         raise ValueError("x is 0-dimensional; expected a class axis")

@@ -1,5 +1,5 @@
-"""Pointwise losses of float16 and bfloat16 whose values are wanted as a sum: kernels take such arrays as they are, a piece
-at a time. Every mixture of what they take and what is converted before gives the sum and gradient of float32.
+"""Pointwise losses of float16 and bfloat16 whose values are wanted as a sum: kernels take such arrays as they are, a
+piece at a time. Every mixture of what they take and what is converted before gives the sum and gradient of float32.
 """
 
 from typing import Any
