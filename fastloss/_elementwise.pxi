@@ -62,23 +62,14 @@ def quick_elementwise(int index, x, out):
 
 cdef bint open_activation(Buffers buffers, x) except -1:
     """Whether the first buffer is now that of a contiguous array, not empty, of float or double."""
-    try:
-        PyObject_GetBuffer(x, &buffers.buffer[0], PyBUF_STRIDES | PyBUF_FORMAT)
-    except (ValueError, BufferError):
-        return False
-    buffers.count = 1
-    return (buffers.buffer[0].len > 0 and type_of(&buffers.buffer[0]) in (FL_F32, FL_F64)
-            and is_plain(&buffers.buffer[0], &buffers.buffer[0]))
+    return (open_buffer(buffers, x, False) and buffers.buffer[0].len > 0
+            and type_of(&buffers.buffer[0]) in (FL_F32, FL_F64) and is_plain(&buffers.buffer[0], &buffers.buffer[0]))
 
 
 cdef bint open_result(Buffers buffers, out) except -1:
     """Whether the second buffer is now that of the result, which overlaps the first entirely or not at all."""
-    try:
-        PyObject_GetBuffer(out, &buffers.buffer[1], PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-    except (ValueError, BufferError):
-        return False
-    buffers.count = 2
-    return buffers.buffer[1].buf == buffers.buffer[0].buf or not overlap(&buffers.buffer[1], &buffers.buffer[0])
+    return open_buffer(buffers, out, True) and (buffers.buffer[1].buf == buffers.buffer[0].buf
+                                                or not overlap(&buffers.buffer[1], &buffers.buffer[0]))
 
 
 def names_of_unary():

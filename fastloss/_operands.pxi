@@ -48,6 +48,17 @@ cdef class Buffers:
         return 0
 
 
+cdef bint open_buffer(Buffers buffers, object array, bint writable) except -1:
+    """Whether an array's buffer could be added to the others."""
+    try:
+        PyObject_GetBuffer(array, &buffers.buffer[buffers.count],
+                           PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    except (ValueError, BufferError):
+        return False
+    buffers.count += 1
+    return True
+
+
 cdef int type_of(const Py_buffer *b) noexcept nogil:
     """The element type of a native buffer, -1 if there is none. A prefix tells of alignment only."""
     cdef const char *f = b.format

@@ -81,9 +81,8 @@ def _rows(
     shape: tuple[int, ...],
     real: np.dtype[Any],
     embeddings: Sequence[Array],
-    parameters: tuple[float, ...],
+    numbers: Numbers,
     label: Array | None = None,
-    work: float | None = None,
 ) -> Problem:
     """The problem of a loss whose rows are made of one row of each array."""
     rows = math.prod(shape)
@@ -92,7 +91,7 @@ def _rows(
     def run(call: Run) -> tuple[float]:
         gradients = _contiguous_outputs(call.gradients)
         total = _core.pair_rows(
-            KERNELS[name], arrays, None, label, parameters, work or WORK[name], call.scale, _flat(call.weight),
+            KERNELS[name], arrays, None, label, numbers[0], numbers[1], call.scale, _flat(call.weight),
             _flat(call.upstream), _flat(call.unreduced), [g.reshape(arrays[0].shape) for g in gradients],
         )  # fmt: skip
         _take_home(gradients, call.gradients)
@@ -107,6 +106,29 @@ def _take_home(computed: Sequence[Array], gradients: Sequence[Array]) -> None:
             to[...] = source
 
 
+# What a kernel takes of a loss's checked parameters: its numbers, its work, and the label that counts as 1 where labels
+# are 0 and 1.
+Numbers = tuple[tuple[float, ...], float, int | None]
+
+
+def contrastive_numbers(real: np.dtype[Any], parameters: dict[str, Any]) -> Numbers:
+    """Margin, factor."""
+    numbers = (parameters["margin"], 0.5 if parameters["half"] else 1.0)
+    return numbers, WORK["contrastive_loss"], parameters["similar_label"]
+
+
+def triplet_numbers(real: np.dtype[Any], parameters: dict[str, Any]) -> Numbers:
+    """Margin, order of the norm, whether squared, whether swapped."""
+    order = float(real.type(parameters["p"]))
+    work = WORK["triplet_margin_loss"] if order in (1.0, 2.0, math.inf) else WORK_OF_OTHER_NORMS
+    return (parameters["margin"], order, float(parameters["squared"]), float(parameters["swap"])), work, None
+
+
+def cosine_numbers(real: np.dtype[Any], parameters: dict[str, Any]) -> Numbers:
+    """Margin."""
+    return (parameters["margin"],), WORK["cosine_embedding_loss"], None
+
+
 def contrastive(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
     """contrastive_loss."""
     x1, x2, target = arrays[0], arrays[1], widened(arrays[2])
@@ -116,18 +138,14 @@ def contrastive(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[s
     if bad.any():
         raise bad_label(target, bad, "0 or 1")
     similar = (target == parameters["similar_label"]).astype(np.float64).reshape(-1)
-    return _rows("contrastive_loss", shape, real, [x1, x2], (parameters["margin"], 0.5 if parameters["half"] else 1.0),
-                 similar)  # fmt: skip
+    return _rows("contrastive_loss", shape, real, [x1, x2], contrastive_numbers(real, parameters), similar)
 
 
 def triplet(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
     """triplet_margin_loss."""
     anchor, positive, negative = arrays
     shape = _leading(anchor, "anchor", [(positive, "positive"), (negative, "negative")])
-    order = float(real.type(parameters["p"]))
-    numbers = (parameters["margin"], order, float(parameters["squared"]), float(parameters["swap"]))
-    work = None if order in (1.0, 2.0, math.inf) else WORK_OF_OTHER_NORMS
-    return _rows("triplet_margin_loss", shape, real, arrays, numbers, work=work)
+    return _rows("triplet_margin_loss", shape, real, arrays, triplet_numbers(real, parameters))
 
 
 def rows_of_anchor(anchor: object, sample_weight: object) -> float:
@@ -144,7 +162,7 @@ def cosine(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
     if bad.any():
         raise bad_label(target, bad, "-1 or +1")
     label = target.astype(np.float64).reshape(-1)
-    return _rows("cosine_embedding_loss", shape, real, [x1, x2], (parameters["margin"],), label)
+    return _rows("cosine_embedding_loss", shape, real, [x1, x2], cosine_numbers(real, parameters), label)
 
 
 def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
@@ -182,6 +200,19 @@ def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
         return (total,)
 
     return Problem(shape, run)
+
+
+class QuickRanking:
+    """The short way of margin_ranking_loss."""
+
+    def run(self, want: int, given: list[Any], parameters: tuple[Any, ...], mean: bool, grad_out: object) -> Any:
+        """As QuickPairs.run(); the second score's gradient lies where the kernel's Hessian would."""
+        x1, x2, target = given
+        places = (None, None) if grad_out is None else grad_out
+        if type(places) is not tuple or len(places) != 2:
+            return None
+        result = RANKING.quick(2 if want else 0, x1, target, (None, *parameters), mean, *places, x2)
+        return (result[0], result[1:]) if want and result is not None else result
 
 
 def ranking(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:

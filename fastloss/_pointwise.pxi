@@ -272,17 +272,18 @@ cdef class PointwiseKernel:
         status = run_job(&job, self.work, check_first and (job.x_domain or job.target_domain), &total)
         return status, total
 
-    def quick(self, int want, x, target, tuple parameters, bint mean, grad, hess):
-        """The common call without detours: two contiguous arrays of one type and shape, all common keywords at
-        their defaults. None where that does not hold or something is wrong: the general path then says what."""
+    def quick(self, int want, x, target, tuple parameters, bint mean, grad, hess, aux=None):
+        """The common call without detours: two contiguous arrays of one type and shape (three with the body's aux), all
+        common keywords at their defaults. None where that does not hold or something is wrong: the general path then
+        says what."""
         cdef Job job
         cdef Buffers buffers
         cdef double total = 0.0
-        cdef int k, kind, bits
+        cdef int k, kind, bits, outputs
         cdef Py_ssize_t size = 1
         cdef bint in_place = False
         cdef Py_buffer *b
-        if type(x) is not ndarray or type(target) is not ndarray:
+        if type(x) is not ndarray or type(target) is not ndarray or (aux is not None and type(aux) is not ndarray):
             return None
         if (grad is not None and type(grad) is not ndarray) or (hess is not None and type(hess) is not ndarray):
             return None
@@ -294,18 +295,12 @@ cdef class PointwiseKernel:
             grad = empty_like(x)
         if want >= 2 and hess is None:
             hess = empty_like(x)
-        try:
-            PyObject_GetBuffer(x, &buffers.buffer[0], PyBUF_STRIDES | PyBUF_FORMAT)
-            buffers.count = 1
-            PyObject_GetBuffer(target, &buffers.buffer[1], PyBUF_STRIDES | PyBUF_FORMAT)
-            buffers.count = 2
-            if want >= 1:
-                PyObject_GetBuffer(grad, &buffers.buffer[2], PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-                buffers.count = 3
-            if want >= 2:
-                PyObject_GetBuffer(hess, &buffers.buffer[3], PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-                buffers.count = 4
-        except (ValueError, BufferError):
+        if not open_buffer(buffers, x, False) or not open_buffer(buffers, target, False):
+            return None
+        if (want >= 1 and not open_buffer(buffers, grad, True)) or (want >= 2 and not open_buffer(buffers, hess, True)):
+            return None
+        outputs = buffers.count
+        if aux is not None and not open_buffer(buffers, aux, False):
             return None
         b = &buffers.buffer[0]
         kind = type_of(b)
@@ -319,14 +314,16 @@ cdef class PointwiseKernel:
         for k in range(buffers.count):
             if not is_plain(&buffers.buffer[k], b):
                 return None
-        for k in range(2, buffers.count):
+        for k in range(2, outputs):
             if overlap(&buffers.buffer[k], &buffers.buffer[1]):
+                return None
+            if aux is not None and overlap(&buffers.buffer[k], &buffers.buffer[outputs]):
                 return None
             if buffers.buffer[k].buf == b.buf and k == 2 and want < 2:
                 in_place = True
             elif overlap(&buffers.buffer[k], b):
                 return None
-        if buffers.count == 4 and overlap(&buffers.buffer[2], &buffers.buffer[3]):
+        if outputs == 4 and overlap(&buffers.buffer[2], &buffers.buffer[3]):
             return None
         kept = self.prepare(&job, bits == 64, parameters, 1.0 / size if mean else 1.0)
         for k in range(len(parameters)):
@@ -336,6 +333,8 @@ cdef class PointwiseKernel:
             job.operand[k].data = NULL
         plain_operand(&job.operand[X], &buffers.buffer[0], kind, size)
         plain_operand(&job.operand[TARGET], &buffers.buffer[1], kind, size)
+        if aux is not None:
+            plain_operand(&job.operand[AUX], &buffers.buffer[outputs], kind, size)
         if want >= 1:
             plain_operand(&job.operand[GRAD], &buffers.buffer[2], kind, size)
         if want >= 2:
@@ -348,60 +347,6 @@ cdef class PointwiseKernel:
         if want == 0:
             return total
         return (total, grad) if want == 1 else (total, grad, hess)
-
-
-cdef struct Weights:
-    const fl_kernels *kernels
-    fl_operand operand
-    Py_ssize_t size
-
-
-cdef bint weights_unit(const Weights *job, Py_ssize_t unit, double *hi, double *lo) noexcept nogil:
-    """Adds up UNIT blocks; whether all weights are good."""
-    cdef double scratch[FL_BLOCK]
-    cdef double more_hi, more_lo
-    cdef Py_ssize_t k, start, n
-    cdef const void *block
-    cdef bint good = True
-    for k in range(UNIT):
-        start = (unit * UNIT + k) * FL_BLOCK
-        n = min(job.size - start, <Py_ssize_t>FL_BLOCK)
-        if n <= 0:
-            break
-        block = fl_operand_read(&job.operand, job.kernels, start, n, scratch)
-        good = good and job.kernels.check_weight(n, block)
-        job.kernels.sum(n, block, &more_hi, &more_lo)
-        add_pair(hi, lo, more_hi, more_lo)
-    return good
-
-
-def weight_total(weight, bint is_double):
-    """(all finite and >= 0 once rounded to the computing type, their sum), of any layout."""
-    cdef Weights job
-    cdef Buffers buffers = Buffers()
-    cdef double hi = 0.0, lo = 0.0
-    cdef Py_ssize_t unit, units
-    cdef int threads, bad = 0
-    cdef double[::1] slots
-    job.kernels = table_of(is_double)
-    job.size = weight.size
-    if job.size == 0:
-        return True, 0.0
-    buffers.describe(weight, &job.operand, job.kernels.bits, False)
-    units = (job.size + UNIT * FL_BLOCK - 1) // (UNIT * FL_BLOCK)
-    slots = np.zeros(2 * units)
-    threads = threads_acquire(0.15 * job.size) if units > 1 else 1
-    with nogil:
-        if threads > 1:
-            for unit in prange(units, num_threads=threads, schedule="static"):
-                bad += not weights_unit(&job, unit, &slots[2 * unit], &slots[2 * unit + 1])
-        else:
-            for unit in range(units):
-                bad += not weights_unit(&job, unit, &slots[2 * unit], &slots[2 * unit + 1])
-        for unit in range(units):
-            add_pair(&hi, &lo, slots[2 * unit], slots[2 * unit + 1])
-    threads_release(threads)
-    return bad == 0, pair_value(hi, lo)
 
 
 def names_of_pointwise():

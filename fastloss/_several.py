@@ -72,6 +72,9 @@ def several_loss(
     denominator: Callable[..., float] | None = None,
     attributes: dict[str, Any] | None = None,
     reads_half: bool = True,
+    numbers: Callable[[np.dtype[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
+    other_label: int | None = None,
+    quick: Any = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a loss of several arrays, the first of which decides the type.
 
@@ -98,11 +101,24 @@ def several_loss(
     reads_half
         Whether ``prepare`` takes arrays of half types, whose gradients then have the first array's type; else they come
         converted to float32, and the gradients are rounded afterwards.
+    numbers, other_label
+        Of a loss of rows of embeddings: what its kernel takes of checked parameters, and the label that targets hold
+        beside 1, for the short way to it (``_quick_pairs.pxi``).
+    quick
+        The short way of another loss: an object with ``QuickPairs``'s method ``run``.
     """
 
     def declare(function: Callable[..., Any]) -> Any:
         parameters = inspect.signature(function).parameters.values()
         count = sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+        shortcut = quick
+        if numbers is not None:
+
+            def own(given: tuple[Any, ...], is_double: bool) -> tuple[Any, ...]:
+                real = np.dtype(np.float64 if is_double else np.float32)
+                return numbers(real, _checked(checks, given, real))
+
+            shortcut = _core.QuickPairs(function.__name__, len(gradients), own, other_label)
         total = denominator or (lambda target, sample_weight: total_weight(np.shape(target), sample_weight))
         return make_loss(
             function,
@@ -115,6 +131,7 @@ def several_loss(
                 "_prepare": staticmethod(prepare),
                 "_checks": checks,
                 "_reads_half": reads_half,
+                "_quick": shortcut,
                 "_parameter_names": list(checks),
                 "gradients": gradients,
                 "scalars": scalars,
@@ -126,6 +143,18 @@ def several_loss(
         )
 
     return declare
+
+
+def _checked(
+    checks: dict[str, Callable[[Any, str], Any]], parameters: tuple[Any, ...], real: np.dtype[Any]
+) -> dict[str, Any]:
+    """The parameters by name, each of which is what it must be, and a number of the computing type."""
+    values = {}
+    for (name, check), value in zip(checks.items(), parameters, strict=True):
+        values[name] = check(value, name)
+        if isinstance(values[name], float) and math.isfinite(values[name]):
+            arguments.representable(values[name], name, real)
+    return values
 
 
 def total_weight(shape: tuple[int, ...], sample_weight: object) -> float:
@@ -204,6 +233,18 @@ def _outputs(
 def evaluate(loss: Any, want: int, *rest: Any) -> Any:
     """What the entry points call, with the arrays, the parameters and the common keywords behind one another."""
     *given, parameters, sample_weight, reduction, denominator, grad_output, out, grad_out, _ = rest
+    if (
+        loss._quick is not None
+        and sample_weight is None
+        and denominator is None
+        and grad_output is None
+        and out is None
+        and (reduction == "mean" or reduction == "sum")
+        and _settings.get_backend() == "native"
+    ):
+        result = loss._quick.run(want, given, parameters, reduction == "mean", grad_out)
+        if result is not None:
+            return result
     arguments.check_reduction(reduction)
     given_denominator = arguments.check_denominator(denominator, reduction)
     first, real = arguments.as_prediction(given[0], loss.arrays[0])
@@ -212,11 +253,7 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
                        for a, name in zip(given[1:], loss.arrays[1:], strict=True)))  # fmt: skip
     if not loss._reads_half:
         arrays = tuple(None if a is None else widened(a) for a in arrays)
-    values = {}
-    for (name, check), value in zip(loss._checks.items(), parameters, strict=True):
-        values[name] = check(value, name)
-        if isinstance(values[name], float) and math.isfinite(values[name]):
-            arguments.representable(values[name], name, real)
+    values = _checked(loss._checks, parameters, real)
     problem: Problem = loss._prepare(real, arrays, values)
     shape = problem.shape
     weight = _sample_weights(sample_weight, shape, real, problem.ignored)

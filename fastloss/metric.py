@@ -13,6 +13,8 @@ from fastloss._several import several_loss
     gradients=("x1", "x2"),
     prepare=_pairs.contrastive,
     checks={"margin": non_negative, "similar_label": _pairs.zero_or_one, "half": flag},
+    numbers=_pairs.contrastive_numbers,
+    other_label=0,
 )
 def contrastive_loss(
     x1: ArrayLike,
@@ -68,6 +70,7 @@ def contrastive_loss(
     gradients=("anchor", "positive", "negative"),
     prepare=_pairs.triplet,
     checks={"margin": non_negative, "squared": flag, "p": _pairs.norm_order, "swap": flag},
+    numbers=_pairs.triplet_numbers,
     denominator_of="anchor, /, *, sample_weight=None",
     denominator=_pairs.rows_of_anchor,
 )
@@ -132,6 +135,7 @@ def triplet_margin_loss(
     prepare=_pairs.ranking,
     checks={"margin": non_negative},
     unreduced="an array of the shape of x1",
+    quick=_pairs.QuickRanking(),
 )
 def margin_ranking_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, /, *, margin: float = 0.0) -> None:
     r"""Margin ranking loss: of two scores the right one should be larger, by the margin.
@@ -168,6 +172,8 @@ def margin_ranking_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, /, *, m
     gradients=("x1", "x2"),
     prepare=_pairs.cosine,
     checks={"margin": non_negative},
+    numbers=_pairs.cosine_numbers,
+    other_label=-1,
 )
 def cosine_embedding_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, /, *, margin: float = 0.0) -> None:
     r"""Cosine embedding loss: similar pairs should point the same way, others not.

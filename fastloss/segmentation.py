@@ -16,6 +16,7 @@ from fastloss._several import several_loss
     unreduced="an array of the axes that are not summed (0-d by default)",
     denominator_of="target, /, *, axis=None, sample_weight=None",
     denominator=_overlap.dice_denominator,
+    quick=_overlap.QuickDice(),
 )
 def dice_loss(
     prediction: ArrayLike,

@@ -1,0 +1,135 @@
+# The common call of a loss of rows of embeddings, without detours. Included in _core.pyx.
+
+cdef class QuickPairs:
+    """Contiguous arrays of one real type and shape, no weights, a sum or a mean of everything.
+
+    ``numbers``: a function of the parameters and whether the type is double, which checks them and returns the
+    kernel's numbers, its work (pair_rows()), and the label that counts as 1 where labels are 0 and 1, else None.
+    ``other_label``: 0 or -1, beside 1; None for a loss without labels."""
+
+    cdef int index, arrays
+    cdef bint labelled
+    cdef double other_label
+    cdef object numbers
+    cdef list known  # of float, of double: the parameters of the last call, and what `numbers` returned for them
+
+    def __init__(self, name, int arrays, numbers, other_label):
+        self.index = names_of_pairs()[name]
+        self.arrays = arrays
+        self.numbers = numbers
+        self.labelled = other_label is not None
+        self.other_label = other_label if self.labelled else 0.0
+        self.known = [None, None]
+
+    cdef tuple numbers_of(self, tuple parameters, bint is_double):
+        """What is known of these parameters; None where they are not plain numbers, or wrong."""
+        cdef tuple known = self.known[is_double]
+        cdef Py_ssize_t k
+        if known is not None:
+            for k in range(len(parameters)):
+                if not is_default(parameters[k], known[0][k]):
+                    break
+            else:
+                return known
+        for k in range(len(parameters)):
+            if type(parameters[k]) not in (float, int, bool):
+                return None
+        try:
+            known = (parameters, *self.numbers(parameters, is_double))
+        except (TypeError, ValueError):
+            return None
+        self.known[is_double] = known
+        return known
+
+    def run(self, int want, list given, tuple parameters, bint mean, grad_out):
+        """Value, or value and gradients; None where this is no such call or something is wrong: the general path then
+        says what."""
+        cdef Pairs job
+        cdef Buffers buffers = Buffers()
+        cdef Py_buffer *b = &buffers.buffer[0]
+        cdef Py_buffer *g
+        cdef Py_buffer *t = NULL
+        cdef Py_ssize_t size
+        cdef tuple known
+        cdef list gradients = []
+        cdef double *label = NULL
+        cdef double total = 0.0
+        cdef int j, k, inputs = self.arrays + self.labelled
+        if want and not (grad_out is None or (type(grad_out) is tuple and len(grad_out) == self.arrays)):
+            return None
+        for k in range(inputs):
+            if type(given[k]) is not ndarray or not open_buffer(buffers, given[k], False):
+                return None
+        for k in range(self.arrays):
+            if not is_plain(&buffers.buffer[k], b):
+                return None
+        if b.len == 0 or b.ndim == 0 or type_of(b) not in (FL_F32, FL_F64):
+            return None
+        job.kernels = table_of(b.itemsize == 8)
+        known = self.numbers_of(parameters, b.itemsize == 8)
+        if known is None:
+            return None
+        size = b.len // b.itemsize
+        job.options.columns = b.shape[b.ndim - 1]
+        job.rows = size // job.options.columns
+        job.arrays = self.arrays
+        for k in range(self.arrays):
+            job.grad[k].data = NULL
+            plain_operand(&job.x[k], &buffers.buffer[k], type_of(b), size)
+        if want:
+            for k in range(self.arrays):
+                gradient = None if grad_out is None else grad_out[k]
+                if gradient is None:
+                    gradient = empty_like(given[k])
+                if type(gradient) is not ndarray or not open_buffer(buffers, gradient, True):
+                    return None
+                g = &buffers.buffer[buffers.count - 1]
+                if not is_plain(g, b):
+                    return None
+                for j in range(buffers.count - 1):
+                    if overlap(&buffers.buffer[j], g) and not (j == k == 0 and g.buf == b.buf):
+                        return None
+                plain_operand(&job.grad[k], g, type_of(b), size)
+                gradients.append(gradient)
+        job.body = job.kernels.pairs[self.index]
+        for k in range(FL_PAIR_PARAMETERS):
+            job.options.parameter[k] = known[1][k] if k < len(known[1]) else 0.0
+        job.centers = NULL
+        job.converts = False
+        job.weight = job.upstream = job.unreduced = NULL
+        job.scale = 1.0 / job.rows if mean else 1.0
+        job.label = NULL
+        if self.labelled:
+            t = &buffers.buffer[self.arrays]
+            if t.ndim != b.ndim - 1 or type_of(t) < 0 or t.len != job.rows * t.itemsize:
+                return None
+            if not PyBuffer_IsContiguous(t, c"C"):
+                return None
+            for k in range(t.ndim):
+                if t.shape[k] != b.shape[k]:
+                    return None
+            label = <double *>malloc(job.rows * sizeof(double))
+            if label == NULL:
+                raise MemoryError("no memory for the labels of a loss of embeddings")
+            job.label = label
+        try:
+            if self.labelled and not self.read_labels(t, job.rows, label, known[3]):
+                return None
+            run_pairs(&job, known[2], &total)
+        finally:
+            free(label)
+        if mean:
+            total = total / job.rows
+        return total if want == 0 else (total, tuple(gradients))
+
+    cdef bint read_labels(self, const Py_buffer *t, Py_ssize_t rows, double *label, object one) except -1:
+        """Whether all labels are some, which are then numbers of the kernel."""
+        cdef Py_ssize_t i
+        cdef double counted = 1.0 if one is None else one
+        table_of(True).load(type_of(t), rows, <const char *>t.buf, t.itemsize, label)
+        for i in range(rows):
+            if label[i] != 1.0 and label[i] != self.other_label:
+                return False
+            if one is not None:
+                label[i] = label[i] == counted
+        return True
