@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from cases import SEVERAL
 
 import fastloss as fl
 from bench import THREADS
 from bench.limits import memory_left
 from bench.measure import medians
-from bench.problems import NAMES, Call, Problem
+from bench.problems import ACTIVATIONS, NAMES, Call, Problem
 
 POINTWISE = ("mse_loss", "huber_loss", "hinge_loss", "binary_cross_entropy_with_logits")
 CLASSES = 1000  # of cross_entropy against size; fewer elements are one row
@@ -81,27 +82,41 @@ def catalogue(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def small_calls(n: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Seconds of every loss on n elements, its value and value and gradient, and of np.add on such arrays."""
+    """Seconds of np.add on arrays of n elements, and of every loss on such: its value, and value and gradients, these
+    into given arrays; activations have values alone."""
     a, b = (Problem("mse_loss", (n,), "float32").random() for _ in range(2))
     c = np.empty_like(a)
-    calls = [Call(ADD, lambda: np.add(a, b, out=c))]
+    calls = [Call(f"{ADD}|value", lambda: np.add(a, b, out=c))]
+    rows = max(1, n // 10)
     for name in NAMES:
         p = Problem(name, (n,), "float32")
-        if p.rowwise:
-            rows = max(1, n // 10)
-            p = Problem(name, (rows, n // rows), "float32")
-        loss, x, t = getattr(fl, name), p.prediction, p.target
-        grad = np.empty_like(x)
-
-        def value(loss: Any = loss, x: Any = x, t: Any = t) -> Any:
-            return loss(x, t)
-
-        def both(loss: Any = loss, x: Any = x, t: Any = t, grad: Any = grad) -> Any:
-            return loss.value_and_grad(x, t, grad_out=grad)
-
-        calls += [Call(f"{name}|value", value), Call(f"{name}|value and gradient", both)]
-    found = medians(calls, rounds)
-    result = {ADD: {"value": found[ADD]}}
-    for name in NAMES:
-        result[name] = {what: found[f"{name}|{what}"] for what in SMALL_LIMIT}
+        p = Problem(name, (rows, n // rows), "float32") if p.rowwise else p
+        calls += _both(name, (p.prediction, p.target), np.empty_like(p.prediction))
+    for case in SEVERAL:
+        shape = (2, 2, max(1, n // 4)) if case.name == "ge2e_loss" else (rows, n // rows)
+        arrays = case.smooth(np.random.default_rng(0), shape, np.dtype(np.float32), {})
+        loss = getattr(fl, case.name)
+        outputs = tuple(np.empty_like(arrays[loss.arrays.index(g)]) for g in loss.gradients)
+        calls += _both(case.name, arrays, outputs if len(outputs) > 1 else outputs[0])
+    x = a.reshape(rows, n // rows)
+    for name in ACTIVATIONS:
+        calls.append(_activation(name, x))
+    result: dict[str, dict[str, float]] = {}
+    for call, seconds in medians(calls, rounds).items():
+        name, what = call.split("|")
+        result.setdefault(name, {})[what] = seconds
     return result
+
+
+def _both(name: str, arrays: tuple[Any, ...], outputs: Any) -> list[Call]:
+    loss = getattr(fl, name)
+    return [
+        Call(f"{name}|value", lambda: loss(*arrays)),
+        Call(f"{name}|value and gradient", lambda: loss.value_and_grad(*arrays, grad_out=outputs)),
+    ]
+
+
+def _activation(name: str, x: Any) -> Call:
+    function = getattr(fl, name)
+    out = np.empty(x.shape[:-1] if name == "logsumexp" else x.shape, x.dtype)
+    return Call(f"{name}|value", lambda: function(x, out=out))

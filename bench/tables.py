@@ -146,7 +146,11 @@ def small_table(results: Results) -> str:
                 continue
             ratios = {what: s / add for what, s in seconds.items()}
             within = all(ratio <= SMALL_LIMIT[what] for what, ratio in ratios.items())
-            figures = [text for what in SMALL_LIMIT for text in (shown(seconds[what]), times(ratios[what]))]
+            figures = [
+                text
+                for what in SMALL_LIMIT
+                for text in ((shown(seconds[what]), times(ratios[what])) if what in seconds else ("", ""))
+            ]
             rows.append([f"{name}, {n}", *figures, "yes" if within else "NO"])
     wanted = [f"at most {SMALL_LIMIT[what]:g}×" for what in SMALL_LIMIT]
     return table(["small calls, float32", "value", wanted[0], "value and gradient", wanted[1], "within"], rows)

@@ -210,15 +210,15 @@ INLINE void unary_loop(fl_unary *self, unary_body *body, fl_size n, const real *
   else                                                                                             \
     for (fl_size i = 0; i < n; i++) { type e; memcpy(&e, source + i * stride, sizeof e); to[i] = (real)e; } \
   break;
-#define LOAD_HALF(type)                                                                            \
+#define LOAD_HALF(type, bfloat16)                                                                  \
   if (stride == 2)                                                                                 \
-    load_##type(n, source, to);                                                                    \
+    load_halves(bfloat16, n, source, 0, to);                                                       \
   else                                                                                             \
     for (fl_size i = 0; i < n; i++) { uint16_t h; memcpy(&h, source + i * stride, 2); to[i] = (real)from_##type(h); } \
   break;
-#define STORE_HALF(type)                                                                           \
+#define STORE_HALF(type, bfloat16)                                                                 \
   if (stride == 2)                                                                                 \
-    store_##type(n, from, destination);                                                            \
+    store_halves(bfloat16, n, from, destination, 0);                                               \
   else                                                                                             \
     for (fl_size i = 0; i < n; i++) { uint16_t h = to_##type(from[i]); memcpy(destination + i * stride, &h, 2); } \
   return;
@@ -237,8 +237,8 @@ static void load_block(int type, fl_size n, const char *source, fl_size stride, 
     case FL_U16: LOAD_AS(uint16_t)
     case FL_U32: LOAD_AS(uint32_t)
     case FL_U64: LOAD_AS(uint64_t)
-    case FL_F16: LOAD_HALF(float16)
-    case FL_BF16: LOAD_HALF(bfloat16)
+    case FL_F16: LOAD_HALF(float16, 0)
+    case FL_BF16: LOAD_HALF(bfloat16, 1)
   }
 }
 
@@ -246,8 +246,8 @@ static void store_block(int type, fl_size n, const void *source, char *destinati
   const real *from = source;
 #if FASTLOSS_REAL_BITS == 32
   switch (type) {
-    case FL_F16: STORE_HALF(float16)
-    case FL_BF16: STORE_HALF(bfloat16)
+    case FL_F16: STORE_HALF(float16, 0)
+    case FL_BF16: STORE_HALF(bfloat16, 1)
     default: break;
   }
 #else

@@ -55,19 +55,44 @@ INLINE uint16_t to_float16(float x) {
 
 /* ---- Runs of contiguous elements, of any alignment ---- */
 
-INLINE void load_float16(fl_size n, const char *source, real *to) {
-  fl_size i = 0;
-#if defined(__AVX512F__) && FASTLOSS_REAL_BITS == 32
-  for (; i + 16 <= n; i += 16)
-    _mm512_storeu_ps(to + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(source + 2 * i))));
-#elif HAVE_F16C && FASTLOSS_REAL_BITS == 32
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(source + 2 * i))));
+/* Elements that one instruction converts. Fewer are filled up: a loop for them would be compiled to vectors too. */
+#if FASTLOSS_REAL_BITS == 32 && defined(__AVX512F__)
+#define HALVES_AT_ONCE 16
+INLINE void load_float16s(const char *source, real *to) {
+  _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)source)));
+}
+INLINE void store_float16s(const real *from, char *to) { /* twice as fast as eight at a time */
+  _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph(_mm512_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif FASTLOSS_REAL_BITS == 32 && HAVE_F16C
+#define HALVES_AT_ONCE 8
+INLINE void load_float16s(const char *source, real *to) {
+  _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)source)));
+}
+INLINE void store_float16s(const real *from, char *to) {
+  _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(_mm256_loadu_ps(from), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+#define HALVES_AT_ONCE 0
 #endif
-  for (; i < n; i++) {
+
+INLINE void load_float16(fl_size n, const char *source, real *to) {
+#if HALVES_AT_ONCE
+  fl_size i = 0;
+  for (; i + HALVES_AT_ONCE <= n; i += HALVES_AT_ONCE) load_float16s(source + 2 * i, to + i);
+  if (i == n) return;
+  uint16_t left[HALVES_AT_ONCE] = {0};
+  real converted[HALVES_AT_ONCE];
+  memcpy(left, source + 2 * i, 2 * (size_t)(n - i));
+  load_float16s((const char *)left, converted);
+  memcpy(to + i, converted, sizeof(real) * (size_t)(n - i));
+#else
+  for (fl_size i = 0; i < n; i++) {
     uint16_t h;
     memcpy(&h, source + 2 * i, sizeof h);
     to[i] = (real)from_float16(h);
   }
+#endif
 }
 
 INLINE void load_bfloat16(fl_size n, const char *source, real *to) {
@@ -78,20 +103,31 @@ INLINE void load_bfloat16(fl_size n, const char *source, real *to) {
   }
 }
 
+/* Elements first ... first+n of an array of a half type: to floats, which are returned; and back. */
+ONCE const real *load_halves(int bfloat16, fl_size n, const void *source, fl_size first, real *to) {
+  const char *at = (const char *)source + 2 * first;
+  if (bfloat16) load_bfloat16(n, at, to);
+  else load_float16(n, at, to);
+  return to;
+}
+
 #if FASTLOSS_REAL_BITS == 32 /* results of half type are computed in float alone */
 INLINE void store_float16(fl_size n, const real *from, char *destination) {
+#if HALVES_AT_ONCE
   fl_size i = 0;
-#if defined(__AVX512F__) /* twice as fast as the next */
-  for (; i + 16 <= n; i += 16)
-    _mm256_storeu_si256((__m256i *)(destination + 2 * i), _mm512_cvtps_ph(_mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
-#elif HAVE_F16C
-  for (; i + 8 <= n; i += 8)
-    _mm_storeu_si128((__m128i *)(destination + 2 * i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
-#endif
-  for (; i < n; i++) {
+  for (; i + HALVES_AT_ONCE <= n; i += HALVES_AT_ONCE) store_float16s(from + i, destination + 2 * i);
+  if (i == n) return;
+  real left[HALVES_AT_ONCE] = {R(0.0)};
+  uint16_t converted[HALVES_AT_ONCE];
+  memcpy(left, from + i, sizeof(real) * (size_t)(n - i));
+  store_float16s(left, (char *)converted);
+  memcpy(destination + 2 * i, converted, 2 * (size_t)(n - i));
+#else
+  for (fl_size i = 0; i < n; i++) {
     uint16_t h = to_float16(from[i]);
     memcpy(destination + 2 * i, &h, sizeof h);
   }
+#endif
 }
 
 INLINE void store_bfloat16(fl_size n, const real *from, char *destination) {
@@ -100,24 +136,16 @@ INLINE void store_bfloat16(fl_size n, const real *from, char *destination) {
     memcpy(destination + 2 * i, &h, sizeof h);
   }
 }
-#endif
-
-/* Elements first ... first+n of an array of a half type: to floats, which are returned; and back. */
-INLINE const real *load_halves(int bfloat16, fl_size n, const void *source, fl_size first, real *to) {
-  const char *at = (const char *)source + 2 * first;
-  if (bfloat16) load_bfloat16(n, at, to);
-  else load_float16(n, at, to);
-  return to;
-}
 
 ONCE void store_halves(int bfloat16, fl_size n, const real *from, void *destination, fl_size first) {
-#if FASTLOSS_REAL_BITS == 32
   char *at = (char *)destination + 2 * first;
   if (bfloat16) store_bfloat16(n, from, at);
   else store_float16(n, from, at);
-#else
-  (void)bfloat16, (void)n, (void)from, (void)destination, (void)first;
-#endif
 }
+#else
+INLINE void store_halves(int bfloat16, fl_size n, const real *from, void *destination, fl_size first) {
+  (void)bfloat16, (void)n, (void)from, (void)destination, (void)first;
+}
+#endif
 
 #endif
