@@ -8,15 +8,13 @@ long for those.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import fastloss as fl
-from bench import THREADS
+from bench import page
 from bench.measure import Others, medians
 from bench.problems import Call
 from fastloss._half import assign
@@ -112,22 +110,13 @@ def table(rounds: int, threads: int) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.halves", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of every type (default: {ROUNDS})")
-    parser.add_argument("--threads", type=int, default=THREADS, help=f"default: {THREADS}")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the table there, too")
-    options = parser.parse_args()
-    lines = []
+    given = page.options("halves", __doc__, ROUNDS)
     with Others() as others:
-        for line in table(options.rounds, options.threads):
-            lines.append(line)
-            print(line, flush=True)
-    if options.output:
-        title = "# Half precision beside float32\n\n"
-        how = (f"From `python -m bench.halves`: {options.threads} threads, value and gradient into given arrays,\n"
-               f"medians of {options.rounds} interleaved rounds; how many times as fast as float32. Other processes "
-               f"took {others.share:.0%}\nof the CPUs.\n\n")  # fmt: skip
-        options.output.write_text(title + how + "\n".join(lines) + "\n", encoding="utf-8")
+        lines = page.shown(table(given.rounds, given.threads))
+    how = (f"From `python -m bench.halves`: {given.threads} threads, value and gradient into given arrays,\n"
+           f"medians of {given.rounds} interleaved rounds; how many times as fast as float32. Other processes "
+           f"took {others.share:.0%}\nof the CPUs.")  # fmt: skip
+    page.write(given.output, "Half precision beside float32", how, lines)
     return 0
 
 

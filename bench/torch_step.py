@@ -7,18 +7,16 @@ compared are medians of interleaved rounds; both give the same loss and gradient
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import fastloss.torch as F
-from bench import THREADS
+from bench import page
 from bench.measure import medians
 from bench.problems import Call
 
@@ -181,21 +179,12 @@ def table(rounds: int, threads: int) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.torch_step", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of either (default: {ROUNDS})")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write the table there, too")
-    parser.add_argument("--threads", type=int, default=THREADS, help=f"of both (default: {THREADS})")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    lines = []
-    for line in table(options.rounds, options.threads):
-        lines.append(line)
-        print(line, flush=True)
-    if options.output:
-        title = "# Steps with torch's layers: losses of fastloss.torch beside torch's own\n\n"
-        how = (f"From `python -m bench.torch_step`: {options.threads} threads, float32, torch {torch.__version__}, "
-               f"medians of {options.rounds} interleaved\nrounds; ratio: torch's time by fastloss's.\n\n")  # fmt: skip
-        options.output.write_text(title + how + "\n".join(lines) + "\n", encoding="utf-8")
+    given = page.options("torch_step", __doc__, ROUNDS)
+    torch.set_num_threads(given.threads)
+    lines = page.shown(table(given.rounds, given.threads))
+    how = (f"From `python -m bench.torch_step`: {given.threads} threads, float32, torch {torch.__version__}, "
+           f"medians of {given.rounds} interleaved\nrounds; ratio: torch's time by fastloss's.")  # fmt: skip
+    page.write(given.output, "Steps with torch's layers: losses of fastloss.torch beside torch's own", how, lines)
     return 0
 
 

@@ -19,7 +19,8 @@
  * nothing, work of their kind stays on one thread for 4 milliseconds, twice as long every further time, and less again
  * after good regions: where cores are taken, little is lost to trying. Work of COLD_WORK to LARGE_WORK has an account of
  * its own (mse_loss of 1e6 elements was seen at 20 times one thread's time, tick after tick). What one thread takes is an
- * estimate, and a slower machine takes more; so only regions of more than twice of it and a waking lose there.
+ * estimate, and a slower machine takes more; so only regions of more than twice of it and a waking lose there. And it
+ * forgives at once: after a call of another library, whose threads spin for a while, the first region is late, not the next.
  */
 #include "threads.h"
 
@@ -53,7 +54,8 @@ static int spins;
 static double region_start, expected, region_end = -1e18, call_end = -1e18, saved;
 static struct account {
   double won, distrust, back_off;
-} accounts[2] = {{0.0, -1e18, BACK_OFF}, {0.0, -1e18, BACK_OFF}}, *account; /* of less than COLD_WORK, of more */
+  const double forgiving; /* what a good region leaves of back_off */
+} accounts[2] = {{0.0, -1e18, BACK_OFF, 0.98}, {0.0, -1e18, BACK_OFF, 0.5}}, *account; /* of less than COLD_WORK, of more */
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -136,7 +138,7 @@ void fl_parallel_leave(void) {
       account->distrust = region_end + account->back_off;
       account->back_off = account->back_off < LONGEST_BACK_OFF ? 2.0 * account->back_off : LONGEST_BACK_OFF;
     } else if (account->back_off > BACK_OFF) {
-      account->back_off *= 0.98;
+      account->back_off *= account->forgiving;
     }
   }
 #endif
