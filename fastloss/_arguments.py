@@ -78,6 +78,8 @@ def number(value: object, name: str, low: float, high: float, low_open: bool = F
         x = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} = {value!r} is not a number") from error
+    except OverflowError:  # an integer beyond every double
+        x = math.inf
     inside = (x > low if low_open else x >= low) and (x < high if high_open else x <= high)
     if not (inside and math.isfinite(x)):
         if high == math.inf:

@@ -38,23 +38,23 @@ cdef enum:
 
 cdef struct Clip:
     const fl_privacy_kernels *kernels
-    const fl_clip_block *blocks
-    const fl_clip_rule *rules
-    const Py_ssize_t *group_start   # first block of each norm group, and the end of the last
-    const Py_ssize_t *thread_start  # first block of each thread
-    const Py_ssize_t *group_of      # norm group of each block
+    fl_clip_block *blocks
+    fl_clip_rule *rules
+    Py_ssize_t *group_start   # first block of each norm group, and the end of the last
+    Py_ssize_t *thread_start  # first block of each thread
+    Py_ssize_t *group_of      # norm group of each block
     Py_ssize_t groups
     Py_ssize_t blocks_count
-    Py_ssize_t tile                 # rows that are read before they are added
-    Py_ssize_t stride               # of slots and factors: tile rounded up to a multiple of 32 (clip_factors)
-    double *slots                   # [block][row of the tile]
-    Py_ssize_t *rows                # the rows of the tile that are added
-    double *factors                 # [group][...]: theirs
-    double *sums                    # NULL: norms alone
-    double units                    # 1 / the grid that rows are rounded to, sums being int64; 0: none
-    double *norms                   # [group][row of the batch]
+    Py_ssize_t tile           # rows that are read before they are added
+    Py_ssize_t stride         # of slots and factors: tile rounded up to a multiple of 32 (clip_factors)
+    double *slots             # [block][row of the tile]
+    Py_ssize_t *rows          # the rows of the tile that are added
+    double *factors           # [group][...]: theirs
+    double *sums              # NULL: norms alone
+    double units              # 1 / the grid that rows are rounded to, sums being int64; 0: none
+    double *norms             # [group][row of the batch]
     unsigned char *states
-    double *all_factors             # [group][row of the tile]
+    double *all_factors       # [group][row of the tile]
     Py_ssize_t batch
 
 
@@ -142,7 +142,8 @@ cdef void run_clip(const Clip *job, Py_ssize_t first, Py_ssize_t end, int thread
         rows = next_rows
 
 
-cdef void clip_rows(const Clip *job, Py_ssize_t group, Py_ssize_t group_rows, int thread, double *partial) noexcept nogil:
+cdef void clip_rows(const Clip *job, Py_ssize_t width, Py_ssize_t group, Py_ssize_t group_rows, int thread,
+                    double *partial) noexcept nogil:
     """A group of rows by one thread, with its own buffers, into the group's own sums."""
     cdef Clip own = job[0]
     own.slots += thread * job.stride * job.blocks_count
@@ -150,6 +151,8 @@ cdef void clip_rows(const Clip *job, Py_ssize_t group, Py_ssize_t group_rows, in
     own.factors += thread * job.stride * job.groups
     own.all_factors += thread * job.stride * job.groups
     own.sums = partial
+    if partial != NULL:
+        memset(partial, 0, width * sizeof(double))
     run_clip(&own, group * group_rows, min((group + 1) * group_rows, job.batch), 1)
 
 
@@ -161,10 +164,10 @@ cdef void run_narrow_clip(const Clip *job, Py_ssize_t width, double *partials, i
     cdef bint add = job.sums != NULL
     if threads > 1:
         for g in prange(ROW_GROUPS, num_threads=threads, schedule="static"):
-            clip_rows(job, g, group_rows, threadid(), partials + g * width if add else NULL)
+            clip_rows(job, width, g, group_rows, threadid(), partials + g * width if add else NULL)
     else:
         for g in range(ROW_GROUPS):
-            clip_rows(job, g, group_rows, 0, partials + g * width if add else NULL)
+            clip_rows(job, width, g, group_rows, 0, partials + g * width if add else NULL)
     if add:
         for g in range(ROW_GROUPS):
             if job.units == 0:
@@ -175,6 +178,129 @@ cdef void run_narrow_clip(const Clip *job, Py_ssize_t width, double *partials, i
                     (<int64_t *>job.sums)[j] += (<int64_t *>partials)[g * width + j]
 
 
+cdef struct ClipArray:
+    # Gradients of one parameter, (batch, columns): of the real type, or of the half type FL_F16 or FL_BF16.
+    const char *data
+    Py_ssize_t stride
+    Py_ssize_t columns
+    Py_ssize_t itemsize
+    Py_ssize_t group
+    int half
+
+
+cdef inline void *carve(uintptr_t *at, Py_ssize_t bytes) noexcept nogil:
+    """The next piece of a larger piece of memory, in whole cache lines."""
+    cdef uintptr_t piece = at[0]
+    at[0] = piece + <uintptr_t>((bytes + 63) // 64 * 64)
+    return <void *>piece
+
+
+cdef Py_ssize_t clip_memory(Clip *job, void *memory, int teams, int threads) noexcept nogil:
+    """Divides memory among the arrays of a job; from NULL on, only how much they need."""
+    cdef uintptr_t at = <uintptr_t>memory
+    job.blocks = <fl_clip_block *>carve(&at, job.blocks_count * sizeof(fl_clip_block))
+    job.rules = <fl_clip_rule *>carve(&at, job.groups * sizeof(fl_clip_rule))
+    job.group_of = <Py_ssize_t *>carve(&at, job.blocks_count * sizeof(Py_ssize_t))
+    job.group_start = <Py_ssize_t *>carve(&at, (job.groups + 1) * sizeof(Py_ssize_t))
+    job.thread_start = <Py_ssize_t *>carve(&at, (threads + 1) * sizeof(Py_ssize_t))
+    job.rows = <Py_ssize_t *>carve(&at, teams * job.stride * sizeof(Py_ssize_t))
+    job.factors = <double *>carve(&at, teams * job.groups * job.stride * sizeof(double))
+    job.all_factors = <double *>carve(&at, teams * job.groups * job.stride * sizeof(double))
+    job.slots = <double *>carve(&at, teams * job.blocks_count * job.stride * sizeof(double))
+    return <Py_ssize_t>(at - <uintptr_t>memory)
+
+
+cdef void clip_blocks(Clip *job, const ClipArray *arrays, Py_ssize_t count, Py_ssize_t width) noexcept nogil:
+    """Cuts the arrays into blocks of at most `width` columns; where the blocks of each norm group begin."""
+    cdef Py_ssize_t k, g, start, b = 0, column = 0
+    for g in range(job.groups + 1):
+        job.group_start[g] = job.blocks_count
+    for k in range(count):
+        g = arrays[k].group
+        job.group_start[g] = min(job.group_start[g], b)
+        start = 0
+        while start < arrays[k].columns:
+            job.blocks[b].data = arrays[k].data + start * arrays[k].itemsize
+            job.blocks[b].stride = arrays[k].stride
+            job.blocks[b].columns = min(width, arrays[k].columns - start)
+            job.blocks[b].first = column + start
+            job.blocks[b].half = arrays[k].half
+            job.group_of[b] = g
+            start += width
+            b += 1
+        column += arrays[k].columns
+    for g in range(job.groups - 1, -1, -1):  # a group without columns
+        job.group_start[g] = min(job.group_start[g], job.group_start[g + 1])
+
+
+cdef void clip_shares(Clip *job, int threads, Py_ssize_t columns) noexcept nogil:
+    """Which blocks each thread takes: about as many columns."""
+    cdef Py_ssize_t b, done = 0
+    cdef int t
+    for t in range(threads + 1):
+        job.thread_start[t] = job.blocks_count
+    job.thread_start[0] = t = 0
+    for b in range(job.blocks_count):
+        while t + 1 < threads and done * threads >= columns * (t + 1):
+            t += 1
+            job.thread_start[t] = b
+        done += job.blocks[b].columns
+
+
+cdef int clip_arrays(Clip *job, const ClipArray *arrays, Py_ssize_t count, const fl_clip_rule *rule,
+                     const double *bounds) except -1:
+    """Clips arrays of which those of a norm group follow one another. Set in the job: kernels, groups, batch, units,
+    and what is written; in the rule, what all groups have in common."""
+    cdef Py_ssize_t k, g, width, row_bytes, total = 0, widest = 0
+    cdef int threads, teams
+    cdef bint narrow
+    cdef void *memory
+    cdef double *partials = NULL
+    row_bytes = job.blocks_count = 0
+    for k in range(count):
+        total += arrays[k].columns
+        row_bytes += arrays[k].columns * arrays[k].itemsize
+    width = total // WANTED_BLOCKS // LEAST_BLOCK * LEAST_BLOCK
+    width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK) if total > NARROW else LARGEST_BLOCK
+    for k in range(count):
+        job.blocks_count += (arrays[k].columns + width - 1) // width
+        widest = max(widest, min(width, arrays[k].columns))
+
+    narrow = 0 < total <= NARROW and job.batch >= ROW_GROUPS * TILE_STEP  # by the shape alone
+    threads = threads_acquire(0.2 * total * job.batch)
+    teams = threads if narrow else 1  # that work for themselves
+    job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(row_bytes, 1)
+    job.tile = min(tile_rows(job.tile, row_bytes, 8 * total), max(job.batch, 1))
+    job.stride = (job.tile + 31) // 32 * 32
+    memory = malloc(clip_memory(job, NULL, teams, threads))
+    if narrow and job.sums != NULL:
+        partials = <double *>malloc(ROW_GROUPS * total * sizeof(double))
+    try:
+        if memory == NULL or (narrow and job.sums != NULL and partials == NULL):
+            raise MemoryError("no memory to clip in")
+        clip_memory(job, memory, teams, threads)
+        memset(job.slots, 0, teams * job.blocks_count * job.stride * sizeof(double))
+        clip_blocks(job, arrays, count, width)
+        clip_shares(job, threads, total)
+        for g in range(job.groups):
+            job.rules[g] = rule[0]
+            job.rules[g].bound = bounds[g]
+            job.rules[g].slack = (<double>widest / 32 + 12) * 2.0**-53
+            job.rules[g].columns = 0
+        for k in range(count):
+            job.rules[arrays[k].group].columns += arrays[k].columns
+        with nogil:
+            if narrow:
+                run_narrow_clip(job, total, partials, threads)
+            else:
+                run_clip(job, 0, job.batch, threads)
+    finally:
+        free(memory)
+        free(partials)
+        threads_release(threads)
+    return 0
+
+
 def clip(list arrays, bint is_double, const Py_ssize_t[::1] group_of_array, const double[::1] bounds, bint l1, bint automatic,
          double gamma, double[::1] sums, double[:, ::1] norms, unsigned char[:, ::1] states, double units=0):
     """Norms and states of every row and norm group, and the clipped rows added to sums (None: norms alone; with units,
@@ -183,104 +309,32 @@ def clip(list arrays, bint is_double, const Py_ssize_t[::1] group_of_array, cons
     ``arrays`` are (B, D) of one real type (`is_double`) or half types in native byte order, aligned, columns contiguous,
     rows at any stride; arrays of a norm group follow one another."""
     cdef Clip job
-    cdef Py_ssize_t batch = norms.shape[1], groups = bounds.shape[0], total = 0, width, widest = 0
-    cdef Py_ssize_t k, b, g, column, done
+    cdef fl_clip_rule rule
+    cdef Py_ssize_t k, count = len(arrays)
     cdef uintptr_t address
-    cdef Py_ssize_t count = 0, start, itemsize, row_bytes = 0
-    cdef int half
-    cdef int threads, t
-    cdef double[::1] slots, factors, all_factors, partials, columns = np.zeros(groups)
-    cdef bint narrow
-    cdef int teams
-    cdef Py_ssize_t[::1] rows, group_start, group_of, thread_start
-    cdef unsigned char[::1] block_memory, rule_memory
-    cdef fl_clip_block *blocks
-    cdef fl_clip_rule *rules
-    for k in range(len(arrays)):
-        total += arrays[k].shape[1]
-        row_bytes += arrays[k].shape[1] * arrays[k].dtype.itemsize
-        columns[group_of_array[k]] += arrays[k].shape[1]
-    width = total // WANTED_BLOCKS // LEAST_BLOCK * LEAST_BLOCK
-    width = min(max(width, <Py_ssize_t>LEAST_BLOCK), <Py_ssize_t>LARGEST_BLOCK) if total > NARROW else LARGEST_BLOCK
-    for array in arrays:
-        count += (array.shape[1] + width - 1) // width
-        widest = max(widest, min(width, <Py_ssize_t>array.shape[1]))
-
-    block_memory = np.empty(max(count, 1) * sizeof(fl_clip_block), np.uint8)
-    rule_memory = np.empty(groups * sizeof(fl_clip_rule), np.uint8)
-    blocks = <fl_clip_block *>&block_memory[0]
-    rules = <fl_clip_rule *>&rule_memory[0]
-    group_of = np.zeros(count + 1, np.intp)
-    group_start = np.full(groups + 1, count, np.intp)
-    for g in range(groups):
-        rules[g].norm = FL_NORM_L1 if l1 else FL_NORM_L2
-        rules[g].automatic = automatic
-        rules[g].bound = bounds[g]
-        rules[g].gamma = gamma
-        rules[g].columns = columns[g]
-        rules[g].slack = (<double>widest / 32 + 12) * 2.0**-53
-    b = column = 0
-    for k in range(len(arrays)):
-        array = arrays[k]
-        address = array.__array_interface__["data"][0]
-        itemsize = array.dtype.itemsize
-        half = 0 if itemsize != 2 else FL_F16 if array.dtype.kind == "f" else FL_BF16
-        g = group_of_array[k]
-        group_start[g] = min(group_start[g], b)
-        for start in range(0, array.shape[1], width):
-            blocks[b].data = <const char *>address + start * itemsize
-            blocks[b].stride = array.strides[0]
-            blocks[b].columns = min(width, array.shape[1] - start)
-            blocks[b].first = column + start
-            blocks[b].half = half
-            group_of[b] = g
-            b += 1
-        column += array.shape[1]
-    for g in range(groups - 1, -1, -1):  # a group without columns
-        group_start[g] = min(group_start[g], group_start[g + 1])
-
-    narrow = 0 < total <= NARROW and batch >= ROW_GROUPS * TILE_STEP  # by the shape alone
-    threads = threads_acquire(0.2 * total * batch)
+    cdef ClipArray *described = <ClipArray *>malloc(max(count, 1) * sizeof(ClipArray))
+    if described == NULL:
+        raise MemoryError("no memory for the list of arrays")
     try:
-        teams = threads if narrow else 1  # that work for themselves
-        thread_start = np.full(threads + 1, count, np.intp)
-        thread_start[0] = t = 0
-        done = 0
-        for b in range(count if not narrow else 0):
-            while t + 1 < threads and done * threads >= total * (t + 1):
-                t += 1
-                thread_start[t] = b
-            done += blocks[b].columns
-        job.tile = TILE_BYTES * threads // (8 * teams if narrow else 1) // max(row_bytes, 1)
-        job.tile = min(tile_rows(job.tile, row_bytes, 8 * total), max(batch, 1))
-        job.stride = (job.tile + 31) // 32 * 32
-        job.blocks_count = count
-        slots = np.zeros(teams * max(count, 1) * job.stride)
-        factors = np.empty(teams * groups * job.stride)
-        all_factors = np.empty(teams * groups * job.stride)
-        rows = np.empty(teams * job.stride, np.intp)
-        partials = np.zeros(ROW_GROUPS * total if narrow and sums is not None else 1)
-
+        for k in range(count):
+            array = arrays[k]
+            address = array.__array_interface__["data"][0]
+            described[k].data = <const char *>address
+            described[k].stride = array.strides[0]
+            described[k].columns = array.shape[1]
+            described[k].itemsize = array.dtype.itemsize
+            described[k].group = group_of_array[k]
+            described[k].half = 0 if array.dtype.itemsize != 2 else FL_F16 if array.dtype.kind == "f" else FL_BF16
+        rule.norm = FL_NORM_L1 if l1 else FL_NORM_L2
+        rule.automatic = automatic
+        rule.gamma = gamma
         job.kernels = privacy_table(is_double)
-        job.blocks = blocks
-        job.rules = rules
-        job.group_start = &group_start[0]
-        job.thread_start = &thread_start[0]
-        job.group_of = &group_of[0]
-        job.groups = groups
-        job.slots = &slots[0]
-        job.rows = &rows[0]
-        job.factors = &factors[0]
-        job.all_factors = &all_factors[0]
-        job.sums = &sums[0] if sums is not None and total > 0 else NULL
-        job.norms = &norms[0, 0] if batch > 0 else NULL
-        job.states = &states[0, 0] if batch > 0 else NULL
-        job.batch = batch
+        job.groups = bounds.shape[0]
+        job.batch = norms.shape[1]
         job.units = units
-        with nogil:
-            if narrow:
-                run_narrow_clip(&job, total, &partials[0], threads)
-            else:
-                run_clip(&job, 0, batch, threads)
+        job.sums = &sums[0] if sums is not None and sums.shape[0] > 0 else NULL
+        job.norms = &norms[0, 0] if job.batch > 0 else NULL
+        job.states = &states[0, 0] if job.batch > 0 else NULL
+        clip_arrays(&job, described, count, &rule, &bounds[0])
     finally:
-        threads_release(threads)
+        free(described)

@@ -166,6 +166,14 @@ ROW_NONFINITE: int
 
 def chacha20(key: Array, counter: int, nonce: int) -> Array: ...
 def noise(laplace: bool, key: Array, first: int, scale: float, out: Array) -> None: ...
+def quick_clip_and_noise(
+    grads: Any,
+    max_grad_norm: Any,
+    noise_multiplier: Any,
+    divisor: Any,
+    rng: Any,
+    out: Any,
+) -> Any: ...
 def finish_sums(
     sums: Array, out: Array, divisor: float, laplace: bool, key: Array | None, first: int, scale: float
 ) -> None: ...

@@ -22,7 +22,7 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isinf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, strcmp, strstr
+from libc.string cimport memcpy, memset, strcmp, strstr
 
 import os
 
@@ -46,5 +46,6 @@ include "_pairs.pxi"
 include "_quick_pairs.pxi"
 include "_noise.pxi"
 include "_clip.pxi"
+include "_quick_clip.pxi"
 include "_integers.pxi"
 include "_c_api.pxi"

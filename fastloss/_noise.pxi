@@ -153,14 +153,27 @@ cdef void finish_block(const Noise *job, Py_ssize_t block, const fl_operand *out
     fl_operand_write(out, job.kernels, start, n, target)
 
 
+cdef int finish_job(const Noise *job, const fl_operand *out) except -1:
+    """out = (sums + scale * noise) / divisor, rounded towards zero."""
+    cdef Py_ssize_t block, blocks = <Py_ssize_t>(job.first % NOISE_BLOCK + <uint64_t>job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
+    cdef int threads = threads_acquire((WORK_OF_NOISE if job.scale != 0 else 0.3) * job.size)
+    with nogil:
+        if threads > 1:
+            for block in prange(blocks, num_threads=threads, schedule="static"):
+                finish_block(job, block, out)
+        else:
+            for block in range(blocks):
+                finish_block(job, block, out)
+    threads_release(threads)
+    return 0
+
+
 def finish_sums(double[::1] sums, out, double divisor, bint laplace, const uint32_t[::1] key, uint64_t first,
                 double scale):
     """out = (sums + scale * noise) / divisor, rounded towards zero; sums is used up. scale 0: no noise, key unused."""
     cdef fl_operand operand
     cdef Buffers buffers = Buffers()
     cdef Noise job
-    cdef Py_ssize_t block, blocks
-    cdef int threads
     job.is_double = out.dtype.itemsize == 8
     job.kernels = table_of(job.is_double)
     job.privacy = privacy_table(job.is_double)
@@ -174,13 +187,4 @@ def finish_sums(double[::1] sums, out, double divisor, bint laplace, const uint3
         return
     job.sums = &sums[0]
     buffers.describe(out, &operand, job.kernels.bits, True)
-    blocks = <Py_ssize_t>(first % NOISE_BLOCK + <uint64_t>job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
-    threads = threads_acquire((WORK_OF_NOISE if scale != 0 else 0.3) * job.size)
-    with nogil:
-        if threads > 1:
-            for block in prange(blocks, num_threads=threads, schedule="static"):
-                finish_block(&job, block, &operand)
-        else:
-            for block in range(blocks):
-                finish_block(&job, block, &operand)
-    threads_release(threads)
+    finish_job(&job, &operand)

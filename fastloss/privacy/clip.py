@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _core
+from fastloss import _core, _settings
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._gradients import Gradients
 from fastloss.privacy._passes import cleared, clip_gradients, finish
 from fastloss.privacy._rules import Rule
-from fastloss.privacy.noise import GAUSSIAN, LAPLACE, as_generator
+from fastloss.privacy.noise import GAUSSIAN, LAPLACE, NoiseGenerator, as_generator
 from fastloss.privacy.secure import SecureBudget, budget_of, secure_rule, write_grid
 
 Array = npt.NDArray[Any]
@@ -278,6 +278,20 @@ def clip_and_noise(
     >>> clip_and_noise(np.ones((4, 4)), 1.0, 0.0, expected_batch_size=4).round(12).tolist()
     [0.5, 0.5, 0.5, 0.5]
     """
+    if (
+        mode == "flat"
+        and mechanism == GAUSSIAN
+        and norm is None
+        and nonfinite == "zero"
+        and secure is False
+        and adjacency == "add_remove"
+        and (rng is None or rng.__class__ is NoiseGenerator)
+        and _settings.get_backend() == "native"
+    ):
+        divisor = expected_batch_size if reduction == "mean" else 1.0 if reduction == "sum" else None
+        done = _core.quick_clip_and_noise(grads, max_grad_norm, noise_multiplier, divisor, rng, out)
+        if done is not None:
+            return done
     gradients = Gradients(grads)
     rules.check_choice(mechanism, "mechanism", (GAUSSIAN, LAPLACE))
     rule = rules.check_rule(gradients, max_grad_norm, rules.check_norm(norm, mechanism), mode, adjacency)

@@ -15,6 +15,7 @@ from unittest import mock
 import numpy as np
 
 import fastloss as fl
+from fastloss import _core
 from fastloss.privacy import (
     NoiseGenerator,
     _rules,
@@ -71,8 +72,11 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def _noise_halved() -> Iterator[None]:
-    right = _rules.noise_scale_of
-    with mock.patch.object(_rules, "noise_scale_of", lambda *arguments: right(*arguments) / 2):
+    right, short = _rules.noise_scale_of, _core.quick_clip_and_noise
+    with (
+        mock.patch.object(_rules, "noise_scale_of", lambda *arguments: right(*arguments) / 2),
+        mock.patch.object(_core, "quick_clip_and_noise", lambda g, c, z, *others: short(g, c, z / 2, *others)),
+    ):
         yield
 
 
@@ -89,7 +93,10 @@ def _row_unclipped() -> Iterator[None]:
         sums += (np.rint(row * units) if units else row).astype(sums.dtype) - added
         return result
 
-    with mock.patch.object(clip, "clip_gradients", wrong):
+    with (
+        mock.patch.object(clip, "clip_gradients", wrong),
+        mock.patch.object(_core, "quick_clip_and_noise", return_value=None),
+    ):
         yield
 
 
