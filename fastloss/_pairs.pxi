@@ -156,48 +156,62 @@ def center_gradients(x, centers, const int64_t[::1] label, double scale, const d
     """gradient[k] = the sum of factor (center k - x[i]) over the rows i of center k, in their order.
 
     Arrays are contiguous, of one real type or of half types."""
-    cdef Centers job
+    cdef Pairs job
     cdef Buffers buffers = Buffers()
-    cdef Py_ssize_t rows = x.shape[0], classes = centers.shape[0]
+    cdef fl_operand to
+    job.kernels = table_of(x.dtype.itemsize == 8)
+    job.rows = x.shape[0]
+    job.options.columns = x.shape[1]
+    job.centers = &label[0] if job.rows else NULL
+    job.weight = doubles_of(weight)
+    job.upstream = doubles_of(upstream)
+    job.scale = scale
+    buffers.describe(x, &job.x[0], job.kernels.bits, False)
+    buffers.describe(centers, &job.x[1], job.kernels.bits, False)
+    buffers.describe(gradient, &to, job.kernels.bits, True)
+    run_centers(&job, centers.shape[0], &to)
+
+
+cdef int run_centers(const Pairs *rows, Py_ssize_t classes, const fl_operand *gradient) except -1:
+    """The gradients of the centers, which are the second array of a job, all of them to one operand."""
+    cdef Centers job
     cdef Py_ssize_t i, piece
     cdef int threads
     cdef Py_ssize_t *start
     cdef Py_ssize_t *order
     cdef double *factor
-    job.kernels = table_of(x.dtype.itemsize == 8)
-    job.columns = x.shape[1]
+    job.kernels = rows.kernels
+    job.x, job.centers, job.gradient = rows.x[0], rows.x[1], gradient[0]
+    job.columns = rows.options.columns
     job.cuts = (job.columns + CENTER_COLUMNS - 1) // CENTER_COLUMNS
     if classes == 0 or job.columns == 0:
-        return
-    buffers.describe(x, &job.x, job.kernels.bits, False)
-    buffers.describe(centers, &job.centers, job.kernels.bits, False)
-    buffers.describe(gradient, &job.gradient, job.kernels.bits, True)
-    start = <Py_ssize_t *>malloc((classes + 1 + rows) * sizeof(Py_ssize_t) + rows * sizeof(double))
+        return 0
+    start = <Py_ssize_t *>malloc((classes + 1 + rows.rows) * sizeof(Py_ssize_t) + rows.rows * sizeof(double))
     if start == NULL:
         raise MemoryError("no memory for the rows of the centers")
     order = start + classes + 1
-    factor = <double *>(order + rows)
+    factor = <double *>(order + rows.rows)
     job.end = start
     job.order = order
     job.factor = factor
-    job.weight = doubles_of(weight)
-    threads = threads_acquire(0.4 * rows * job.columns) if classes * job.cuts > 1 else 1
+    job.weight = rows.weight
+    threads = threads_acquire(0.4 * rows.rows * job.columns) if classes * job.cuts > 1 else 1
     with nogil:
         # A counting sort: rows by center, in their order.
         for i in range(classes + 1):
             start[i] = 0
-        for i in range(rows):
-            start[label[i] + 1] += 1
-            factor[i] = scale
-            if weight is not None:
-                factor[i] *= weight[i]
-            if upstream is not None:
-                factor[i] *= upstream[i]
+        for i in range(rows.rows):
+            start[rows.centers[i] + 1] += 1
+            factor[i] = rows.scale
+            if rows.weight != NULL:
+                factor[i] *= rows.weight[i]
+            if rows.upstream != NULL:
+                factor[i] *= rows.upstream[i]
         for i in range(classes):
             start[i + 1] += start[i]
-        for i in range(rows):
-            order[start[label[i]]] = i
-            start[label[i]] += 1
+        for i in range(rows.rows):
+            order[start[rows.centers[i]]] = i
+            start[rows.centers[i]] += 1
         if threads > 1:
             for piece in prange(classes * job.cuts, num_threads=threads, schedule="dynamic", chunksize=16):
                 center_piece(&job, piece)
@@ -206,6 +220,7 @@ def center_gradients(x, centers, const int64_t[::1] label, double scale, const d
                 center_piece(&job, piece)
     free(start)
     threads_release(threads)
+    return 0
 
 
 cdef void center_piece(const Centers *job, Py_ssize_t piece) noexcept nogil:

@@ -23,6 +23,9 @@ KERNELS = _core.names_of_pairs()
 WORK = {"contrastive_loss": 0.6, "triplet_margin_loss": 1.0, "cosine_embedding_loss": 1.0, "center_loss": 0.5}
 WORK_OF_OTHER_NORMS = 20.0
 
+# The short way of center_loss.
+CENTERS = _core.QuickCenters("center_loss", WORK["center_loss"])
+
 
 def zero_or_one(value: object, name: str) -> int:
     """0 or 1."""

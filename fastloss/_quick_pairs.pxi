@@ -1,7 +1,66 @@
-# The common call of a loss of rows of embeddings, without detours. Included in _core.pyx.
+# The common call of a loss of rows of embeddings, without detours: contiguous arrays of one real type, no weights, a
+# sum or a mean of everything. Included in _core.pyx.
+
+cdef Py_buffer *open_embeddings(Buffers buffers, list given) except? NULL:
+    """The buffers of all arrays, the first of which holds reals: that one, or NULL."""
+    cdef Py_buffer *b = &buffers.buffer[0]
+    for array in given:
+        if type(array) is not ndarray or not open_buffer(buffers, array, False):
+            return NULL
+    if b.len == 0 or b.ndim == 0 or type_of(b) not in (FL_F32, FL_F64) or not is_plain(b, b):
+        return NULL
+    return b
+
+
+cdef list open_gradients(Buffers buffers, list given, int arrays, object grad_out):
+    """The arrays that the first arrays' gradients go to, their buffers opened behind the others; None if unfit."""
+    cdef Py_buffer *g
+    cdef list gradients = []
+    cdef int j, k
+    if not (grad_out is None or (type(grad_out) is tuple and len(grad_out) == arrays)):
+        return None
+    for k in range(arrays):
+        gradient = None if grad_out is None else grad_out[k]
+        if gradient is None:
+            gradient = empty_like(given[k])
+        if type(gradient) is not ndarray or not open_buffer(buffers, gradient, True):
+            return None
+        g = &buffers.buffer[buffers.count - 1]
+        if not is_plain(g, &buffers.buffer[k]):
+            return None
+        for j in range(buffers.count - 1):
+            if overlap(&buffers.buffer[j], g) and not (j == k == 0 and g.buf == buffers.buffer[0].buf):
+                return None
+        gradients.append(gradient)
+    return gradients
+
+
+cdef void plain_pairs(Pairs *job, int index, Buffers buffers, int arrays, int inputs, bint want, bint mean) noexcept:
+    """A job without weights, labels and parameters; gradients, where wanted, lie behind the inputs."""
+    cdef Py_buffer *b = &buffers.buffer[0]
+    cdef Py_ssize_t size
+    cdef int k
+    job.kernels = table_of(b.itemsize == 8)
+    job.body = job.kernels.pairs[index]
+    job.arrays = arrays
+    job.options.columns = b.shape[b.ndim - 1]
+    job.rows = b.len // b.itemsize // job.options.columns
+    for k in range(arrays):
+        size = buffers.buffer[k].len // b.itemsize
+        plain_operand(&job.x[k], &buffers.buffer[k], type_of(b), size)
+        job.grad[k].data = NULL
+        if want:
+            plain_operand(&job.grad[k], &buffers.buffer[inputs + k], type_of(b), size)
+    for k in range(FL_PAIR_PARAMETERS):
+        job.options.parameter[k] = 0.0
+    job.centers = NULL
+    job.converts = False
+    job.label = job.weight = job.upstream = job.unreduced = NULL
+    job.scale = 1.0 / job.rows if mean else 1.0
+
 
 cdef class QuickPairs:
-    """Contiguous arrays of one real type and shape, no weights, a sum or a mean of everything.
+    """A loss whose arrays have one shape.
 
     ``numbers``: a function of the parameters and whether the type is double, which checks them and returns the
     kernel's numbers, its work (pair_rows()), and the label that counts as 1 where labels are 0 and 1, else None.
@@ -46,61 +105,29 @@ cdef class QuickPairs:
         says what."""
         cdef Pairs job
         cdef Buffers buffers = Buffers()
-        cdef Py_buffer *b = &buffers.buffer[0]
-        cdef Py_buffer *g
-        cdef Py_buffer *t = NULL
-        cdef Py_ssize_t size
+        cdef Py_buffer *b = open_embeddings(buffers, given)
+        cdef Py_buffer *t = &buffers.buffer[self.arrays]
         cdef tuple known
         cdef list gradients = []
         cdef double *label = NULL
         cdef double total = 0.0
-        cdef int j, k, inputs = self.arrays + self.labelled
-        if want and not (grad_out is None or (type(grad_out) is tuple and len(grad_out) == self.arrays)):
+        cdef int k
+        if b == NULL:
             return None
-        for k in range(inputs):
-            if type(given[k]) is not ndarray or not open_buffer(buffers, given[k], False):
-                return None
-        for k in range(self.arrays):
+        for k in range(1, self.arrays):
             if not is_plain(&buffers.buffer[k], b):
                 return None
-        if b.len == 0 or b.ndim == 0 or type_of(b) not in (FL_F32, FL_F64):
-            return None
-        job.kernels = table_of(b.itemsize == 8)
         known = self.numbers_of(parameters, b.itemsize == 8)
         if known is None:
             return None
-        size = b.len // b.itemsize
-        job.options.columns = b.shape[b.ndim - 1]
-        job.rows = size // job.options.columns
-        job.arrays = self.arrays
-        for k in range(self.arrays):
-            job.grad[k].data = NULL
-            plain_operand(&job.x[k], &buffers.buffer[k], type_of(b), size)
         if want:
-            for k in range(self.arrays):
-                gradient = None if grad_out is None else grad_out[k]
-                if gradient is None:
-                    gradient = empty_like(given[k])
-                if type(gradient) is not ndarray or not open_buffer(buffers, gradient, True):
-                    return None
-                g = &buffers.buffer[buffers.count - 1]
-                if not is_plain(g, b):
-                    return None
-                for j in range(buffers.count - 1):
-                    if overlap(&buffers.buffer[j], g) and not (j == k == 0 and g.buf == b.buf):
-                        return None
-                plain_operand(&job.grad[k], g, type_of(b), size)
-                gradients.append(gradient)
-        job.body = job.kernels.pairs[self.index]
-        for k in range(FL_PAIR_PARAMETERS):
-            job.options.parameter[k] = known[1][k] if k < len(known[1]) else 0.0
-        job.centers = NULL
-        job.converts = False
-        job.weight = job.upstream = job.unreduced = NULL
-        job.scale = 1.0 / job.rows if mean else 1.0
-        job.label = NULL
+            gradients = open_gradients(buffers, given, self.arrays, grad_out)
+            if gradients is None:
+                return None
+        plain_pairs(&job, self.index, buffers, self.arrays, self.arrays + self.labelled, want, mean)
+        for k in range(len(known[1])):
+            job.options.parameter[k] = known[1][k]
         if self.labelled:
-            t = &buffers.buffer[self.arrays]
             if t.ndim != b.ndim - 1 or type_of(t) < 0 or t.len != job.rows * t.itemsize:
                 return None
             if not PyBuffer_IsContiguous(t, c"C"):
@@ -133,3 +160,55 @@ cdef class QuickPairs:
             if one is not None:
                 label[i] = label[i] == counted
         return True
+
+
+cdef class QuickCenters:
+    """The loss of embeddings and the centers of their classes, labels of any integer type."""
+
+    cdef int index
+    cdef double work
+
+    def __init__(self, name, double work):
+        self.index = names_of_pairs()[name]
+        self.work = work
+
+    def run(self, int want, list given, tuple parameters, bint mean, grad_out):
+        """As QuickPairs.run()."""
+        cdef Pairs job
+        cdef Buffers buffers = Buffers()
+        cdef Py_buffer *b = open_embeddings(buffers, given)
+        cdef Py_buffer *centers = &buffers.buffer[1]
+        cdef Py_buffer *t = &buffers.buffer[2]
+        cdef list gradients = []
+        cdef int64_t *label
+        cdef double total = 0.0
+        cdef fl_operand center_gradient
+        if b == NULL or not plain_labels(t, b) or strcmp(centers.format, b.format) or not is_plain(centers, centers):
+            return None
+        if centers.ndim != 2 or centers.shape[1] != b.shape[b.ndim - 1]:
+            return None
+        if want:
+            gradients = open_gradients(buffers, given, 2, grad_out)
+            if gradients is None:
+                return None
+        plain_pairs(&job, self.index, buffers, 2, 3, want, mean)
+        label = <int64_t *>malloc(job.rows * sizeof(int64_t))
+        if label == NULL:
+            raise MemoryError("no memory for the labels of a loss of embeddings")
+        try:
+            if fl_load_labels(type_of(t), job.rows, <const char *>t.buf, t.itemsize, False, 0, centers.shape[0],
+                              label) >= 0:
+                return None
+            job.centers = label
+            job.converts = True
+            if want:
+                center_gradient = job.grad[1]
+                job.grad[1].data = NULL
+                # The centers first: the embeddings' gradient may be written over the embeddings.
+                run_centers(&job, centers.shape[0], &center_gradient)
+            run_pairs(&job, self.work, &total)
+        finally:
+            free(label)
+        if mean:
+            total = total / job.rows
+        return total if want == 0 else (total, tuple(gradients))

@@ -65,7 +65,6 @@ SHORT = [case for case in ALL if has_short_way(case) and case.name != "cross_ent
 def test_every_loss_of_rows_and_pointwise_loss_has_one() -> None:
     general_ones = {case.name for case in ALL if not has_short_way(case)}
     assert general_ones == {
-        "center_loss",
         "info_nce_loss",
         "multiple_negatives_ranking_loss",
         "arcface_loss",
@@ -134,6 +133,65 @@ def test_labels_of_pairs_of_any_type(kind: Any, rng: np.random.Generator, short:
     if signs is not zero_one:
         expected.append(fl.cosine_embedding_loss.value_and_grad(*general([x1, x2, signs]), margin=0.1))
     assert bits(found) == bits(expected)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64])
+@pytest.mark.parametrize("shape", [(4,), (9, 4), (2, 3, 5), (700, 70)])
+def test_centers_of_labels_of_any_integer_type(
+    shape: tuple[int, ...], kind: Any, rng: np.random.Generator, short: Any
+) -> None:
+    x, centers = rng.standard_normal(shape), rng.standard_normal((7, shape[-1]))
+    target = np.asarray(rng.integers(0, 7, shape[:-1]), kind)  # of one embedding too
+    found = fl.center_loss.value_and_grad(x, centers, target)
+    short()
+    assert bits(found) == bits(fl.center_loss.value_and_grad(*general([x, centers, target])))
+
+
+def test_centers_that_have_no_short_way(rng: np.random.Generator) -> None:
+    """Their results and errors are those of the general way, and so is what they leave in the arrays."""
+    x, centers = rng.standard_normal((6, 4)), rng.standard_normal((3, 4))
+    memory = np.zeros((4, 4))
+    memory[1:] = centers
+    target, full = np.array([0, 2, 1, 1, 0, 2]), np.empty_like(centers)
+    right: list[tuple[tuple[Any, ...], Any]] = [
+        ((x, centers.astype(np.float32), target), None),
+        ((x, centers.T.copy().T, target), None),
+        ((x[::2], centers, target[::2]), None),
+        ((x.T.copy().T, centers, target), None),
+        ((x, centers, np.repeat(target, 2)[::2]), None),
+        ((x, centers, target.astype(">i8")), None),
+        ((x[:0], centers, target[:0]), None),
+        ((x, centers, target), (x.T.copy().T, None)),
+        ((x, centers, target), (None, full.T.copy().T)),
+        ((x, centers, target), [None, full]),
+    ]
+    wrong: list[tuple[tuple[Any, ...], Any]] = [
+        ((x, centers, target == 1), None),
+        ((x, centers, target.astype(float)), None),
+        ((x, centers, target + 1), None),  # beyond the last center
+        ((x, centers, target.astype(np.uint64) - 1), None),
+        ((x, centers, target[:, None]), None),
+        ((x, centers, target[:5]), None),
+        ((x, centers[:0], target), None),
+        ((x, centers[:, :3].copy(), target), None),
+        ((x, centers[0], target), None),
+        ((x, centers, target), (None, centers)),  # the first alone may be overwritten
+        ((x, memory[1:], target), (None, memory[:3])),
+        ((x, centers, target), (None, x[:3])),
+        ((x, centers, target), (x, x[:3])),
+        ((x, centers, target), (None, np.empty((4, 4)))),
+        ((x, centers, target), (None, np.empty((3, 4), np.float32))),
+        ((x, centers, target), (None, None, None)),
+        ((x, centers, target), full),
+    ]
+    for k, (arrays, places) in enumerate([*right, *wrong]):
+        kept = [np.array(a) for a in arrays]
+        found = outcome(fl.center_loss, arrays, grad_out=places)
+        assert found == outcome(fl.center_loss, general(arrays), grad_out=places), k
+        assert isinstance(found, tuple) == (k >= len(right)), k
+        assert bits(arrays) == bits(kept), k
+        if k < len(right):
+            assert bits([fl.center_loss(*arrays)]) == bits([fl.center_loss(*general(arrays))]), k
 
 
 def test_parameters_are_those_of_the_call(rng: np.random.Generator) -> None:
