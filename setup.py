@@ -145,6 +145,7 @@ def extensions():
             "initializedcheck": False,
             "freethreading_compatible": True,
             "embedsignature": False,
+            "auto_pickle": False,  # nobody pickles a kernel, and the code for it is 11 kB of a wheel
         },
         include_path=["fastloss"],
     )
