@@ -46,6 +46,11 @@ class AngularQueries:
         self.out: Array | None = None
         self.center_gradient: Array | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a place for the embeddings' gradients."""
+        return self.out is not None
+
     def load(self, first: int, last: int) -> tuple[Array, Array]:
         """The tile's unit vectors times the scale, and the scores of the rows' own classes."""
         rows, dead = self.x[first:last], self.dead[first:last]
@@ -67,16 +72,17 @@ class AngularQueries:
         self.scaled[dead] = 0
         return self.scaled, own * self.scale
 
-    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
+    def store(self, first: int, last: int, gradient: Array | None, own: Array | None) -> None:
         """Add the tangents of the rows' own classes to both gradients, and take the embeddings' home."""
-        if own is None or self.out is None or self.center_gradient is None:
+        if own is None:
             return
         dead = self.dead[first:last]
         force = (own * self.scale * self.slope)[:, None]
-        gradient = gradient * self.scale + force * self.toward_w
-        project(self.e, self.inverse, gradient, self.out[first:last])
-        self.out[first:last][dead] = 0
-        self._add_to_centers(np.flatnonzero(~dead), self.target[first:last], force * self.toward_e)
+        if self.out is not None and gradient is not None:
+            project(self.e, self.inverse, gradient * self.scale + force * self.toward_w, self.out[first:last])
+            self.out[first:last][dead] = 0
+        if self.center_gradient is not None:
+            self._add_to_centers(np.flatnonzero(~dead), self.target[first:last], force * self.toward_e)
 
     def _add_to_centers(self, live: Array, target: Array, gradient: Array) -> None:
         """Add up the rows of each class, in order, and add the sums to the gradients of the classes' centers."""
@@ -129,17 +135,17 @@ def arcface(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]
         kernel = Softmax(np.where(dead, -1, label.ravel()), flat(r.weight), flat(r.upstream), r.scale, by_class,
                          flat(r.unreduced))  # fmt: skip
         source = AngularQueries(x, centers, label.ravel(), scale, margin, dead, real)
-        if not r.gradients:
-            return (run_tiles(len(x), classes, source, keys, kernel, None),)
-        whole, center_out = r.gradients
-        source.out, gradient = whole.reshape(x.shape), accumulator(center_out)
-        source.center_gradient = gradient
-        total = run_tiles(len(x), classes, source, keys, kernel, gradient)
-        project(keys, inverse, gradient, center_out)
-        if dead.all():
-            center_out[...] = 0
-        if not np.may_share_memory(source.out, whole):  # strides that reshape could not follow
-            whole[...] = source.out.reshape(whole.shape)
+        whole, center_out = r.gradients or (None, None)
+        rows_out: Any = None if whole is None else whole.reshape(x.shape)
+        source.out = rows_out
+        source.center_gradient = gradient = accumulator(center_out)
+        total = run_tiles(len(x), classes, source, keys, kernel, gradient, bool(r.gradients))
+        if center_out is not None:
+            project(keys, inverse, gradient, center_out)
+            if dead.all():
+                center_out[...] = 0
+        if whole is not None and not np.may_share_memory(rows_out, whole):  # strides that reshape could not follow
+            whole[...] = rows_out.reshape(whole.shape)
         return (total,)
 
     return Problem(shape, run, row_weight, ignored)

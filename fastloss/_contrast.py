@@ -41,9 +41,13 @@ class Vectors:
         else:
             self.rows = contiguous(x, real)
 
-    def restore(self, gradient: Array, out: Array, factor: float = 1.0) -> None:
-        """Gradients with respect to these vectors, times a factor, back to the rows they were made of."""
-        restored(self.rows, self.inverse, gradient, factor, out)
+    def restore(self, gradient: Array, out: Array | None, dead: Array | None = None) -> None:
+        """Gradients with respect to these vectors back to the rows they were made of; 0 where all queries are dead."""
+        if out is None:
+            return
+        restored(self.rows, self.inverse, gradient, 1.0, out)
+        if dead is not None and dead.all():
+            out[...] = 0
 
 
 def restored(unit: Array, inverse: Array | None, gradient: Array, factor: float, out: Array) -> None:
@@ -74,6 +78,7 @@ class BatchQueries:
     ) -> None:
         self.x, self.scale, self.normalize, self.real, self.dead, self.out = x, scale, normalize, real, dead, out
         self.positives, self.positive_out = positives, positive_out
+        self.wanted = out is not None
 
     def load(self, first: int, last: int) -> tuple[Array, Array | None]:
         """The tile's unit vectors, times the scale."""
@@ -92,17 +97,20 @@ class BatchQueries:
             own = dots(self.scaled, self.positives.rows[first:last])
         return self.scaled, own
 
-    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
+    def store(self, first: int, last: int, gradient: Array | None, own: Array | None) -> None:
         """The queries' gradients, and those of the positives."""
         dead = None if self.dead is None else self.dead[first:last]
-        if own is not None and self.positives is not None and self.positive_out is not None:
-            key, out = self.positives.rows[first:last], self.positive_out[first:last]
-            inverse = None if self.positives.inverse is None else self.positives.inverse[first:last]
-            gradient += own[:, None] * key
-            restored(key, inverse, own[:, None] * self.scaled, 1.0, out)
-            if dead is not None:
-                out[dead] = 0
-        if self.out is not None:
+        if own is not None and self.positives is not None:
+            key = self.positives.rows[first:last]
+            if gradient is not None:
+                gradient += own[:, None] * key
+            if self.positive_out is not None:
+                out = self.positive_out[first:last]
+                inverse = None if self.positives.inverse is None else self.positives.inverse[first:last]
+                restored(key, inverse, own[:, None] * self.scaled, 1.0, out)
+                if dead is not None:
+                    out[dead] = 0
+        if self.out is not None and gradient is not None:
             restored(self.unit, self.inverse, gradient, self.scale, self.out[first:last])
             if dead is not None:
                 self.out[first:last][dead] = 0
@@ -114,6 +122,7 @@ class VectorQueries:
     def __init__(self, vectors: Array, scale: float, dead: Array | None, gradient: Array | None, add: bool) -> None:
         self.vectors, self.scale, self.dead = vectors, vectors.dtype.type(scale), dead
         self.gradient, self.add = gradient, add
+        self.wanted = gradient is not None
 
     def load(self, first: int, last: int) -> tuple[Array, None]:
         """The tile's vectors, times the scale."""
@@ -122,9 +131,9 @@ class VectorQueries:
             scaled[self.dead[first:last]] = 0
         return scaled, None
 
-    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
+    def store(self, first: int, last: int, gradient: Array | None, own: Array | None) -> None:
         """Scale the gradients, and put them where they belong."""
-        if self.gradient is None:
+        if self.gradient is None or gradient is None:
             return
         gradient *= self.scale
         if self.dead is not None:
@@ -183,15 +192,11 @@ def batch_loss(
     """Each query against all keys of the batch, its own key being right."""
     n, dead = len(queries), dead_rows(run.weight)
     vectors, kernel = Vectors(keys, real, normalize), kernel_of(run, labels(n, dead, np.arange(n)), hide)
-    if not run.gradients:
-        source = BatchQueries(queries, scale, normalize, real, dead, None)
-        return run_tiles(n, n, source, vectors.rows, kernel, None)
-    out, key_out = run.gradients
+    out, key_out = run.gradients or (None, None)
     gradient = accumulator(key_out)
-    total = run_tiles(n, n, BatchQueries(queries, scale, normalize, real, dead, out), vectors.rows, kernel, gradient)
-    vectors.restore(gradient, key_out)
-    if dead is not None and dead.all():
-        key_out[...] = 0
+    source = BatchQueries(queries, scale, normalize, real, dead, out)
+    total = run_tiles(n, n, source, vectors.rows, kernel, gradient, bool(run.gradients))
+    vectors.restore(gradient, key_out, dead)
     return total
 
 
@@ -226,7 +231,7 @@ def symmetric_loss(run: Run, real: np.dtype[Any], a: Array, b: Array, scale: flo
     n, dead = len(a), dead_rows(run.weight)
     label = labels(n, dead, np.arange(n))
     sides = [Vectors(a, real, True), Vectors(b, real, True)]
-    gradients: list[Any] = [accumulator(g) for g in run.gradients] or [None, None]
+    gradients, wanted = [accumulator(g) for g in run.gradients] or [None, None], bool(run.gradients)
     values = np.empty((2, n))
 
     def kernel(k: int, hidden: Any) -> Softmax:
@@ -235,18 +240,17 @@ def symmetric_loss(run: Run, real: np.dtype[Any], a: Array, b: Array, scale: flo
     if n <= tile_rows(n, a.shape[1]):
         source = VectorQueries(sides[0].rows, scale, None, gradients[0], add=False)
         both = BothWays(kernel(0, None), hide, values[1])
-        total = run_tiles(n, n, source, sides[1].rows, both, gradients[1])
+        total = run_tiles(n, n, source, sides[1].rows, both, gradients[1], wanted)
     else:
         total = 0.0
         for k in (0, 1):
             source = VectorQueries(sides[k].rows, scale, dead, gradients[k], add=k == 1)
-            total += run_tiles(n, n, source, sides[1 - k].rows, kernel(k, hide), gradients[1 - k], add=k == 1)
+            keys, key_gradient = sides[1 - k].rows, gradients[1 - k]
+            total += run_tiles(n, n, source, keys, kernel(k, hide), key_gradient, wanted, add=k == 1)
     if run.unreduced is not None:
         run.unreduced[...] = values[0] / 2 + values[1] / 2
     for side, gradient, out in zip(sides, gradients, run.gradients, strict=False):
-        side.restore(gradient, out)
-        if dead is not None and dead.all():
-            out[...] = 0
+        side.restore(gradient, out, dead)
     return total / 2
 
 
@@ -307,16 +311,11 @@ def shared_negatives_loss(
     n, count, dead = len(query), len(negatives), dead_rows(run.weight)
     positives, others = Vectors(key, real, normalize), Vectors(negatives, real, normalize)
     kernel = kernel_of(run, labels(n, dead, count))
-    if not run.gradients:
-        source = BatchQueries(query, scale, normalize, real, dead, None, positives)
-        return run_tiles(n, count + 1, source, others.rows, kernel, None)
-    out, key_out, others_out = run.gradients
+    out, key_out, others_out = run.gradients or (None, None, None)
     gradient = accumulator(others_out)
     source = BatchQueries(query, scale, normalize, real, dead, out, positives, key_out)
-    total = run_tiles(n, count + 1, source, others.rows, kernel, gradient)
-    others.restore(gradient, others_out)
-    if dead is not None and dead.all():
-        others_out[...] = 0
+    total = run_tiles(n, count + 1, source, others.rows, kernel, gradient, bool(run.gradients))
+    others.restore(gradient, others_out, dead)
     return total
 
 
@@ -339,15 +338,17 @@ def own_negatives_loss(
             others = vectors.rows.reshape(last - first, count, dimension)
             scores = np.empty((last - first, count + 1), real)
             scores[:, :count] = np.matmul(others, q[:, :, None])[:, :, 0]
-            total, own_gradient = kernel(scores, first, last, own, others_out is not None)
+            total, own_gradient = kernel(scores, first, last, own, bool(run.gradients))
             totals.append(total)
-            if others_out is None:
+            if not run.gradients:
                 continue
             products = scores[:, :count]
-            slopes = (products[:, :, None] * q[:, None, :]).reshape(vectors.rows.shape)
-            vectors.restore(slopes, slopes)
-            others_out[first:last] = slopes.reshape(others.shape)
-            if dead is not None:
-                others_out[first:last][dead[first:last]] = 0
-            source.store(first, last, np.matmul(products[:, None, :], others)[:, 0, :], own_gradient)
+            if others_out is not None:
+                slopes = (products[:, :, None] * q[:, None, :]).reshape(vectors.rows.shape)
+                vectors.restore(slopes, slopes)
+                others_out[first:last] = slopes.reshape(others.shape)
+                if dead is not None:
+                    others_out[first:last][dead[first:last]] = 0
+            pull = np.matmul(products[:, None, :], others)[:, 0, :] if source.wanted else None
+            source.store(first, last, pull, own_gradient)
     return total_of(totals)

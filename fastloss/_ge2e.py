@@ -23,6 +23,7 @@ class SpeakerQueries:
         self.unit, self.own, self.w, self.dead = unit, own, w, dead
         self.gradient = np.empty(unit.shape if wanted else (0, 0), unit.dtype)
         self.own_gradient = np.empty(len(unit))
+        self.wanted = wanted
 
     def load(self, first: int, last: int) -> tuple[Array, Array]:
         """The tile's unit vectors times w, and w times the cosine with the own centroid; b moves all scores alike."""
@@ -31,8 +32,10 @@ class SpeakerQueries:
             scaled[self.dead[first:last]] = 0
         return scaled, self.w * self.own[first:last]
 
-    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
+    def store(self, first: int, last: int, gradient: Array | None, own: Array | None) -> None:
         """Keep the gradients."""
+        if gradient is None:
+            return
         if self.dead is not None:
             gradient[self.dead[first:last]] = 0
         self.gradient[first:last] = gradient
@@ -149,7 +152,7 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
             kernel = Contrast(run, speaker, e, c, own, w, b)
         source = SpeakerQueries(unit, own, w, dead, wanted)
         dc = np.empty((speakers, dimension), real) if wanted else None
-        total = run_tiles(n, speakers, source, keys, kernel, dc)
+        total = run_tiles(n, speakers, source, keys, kernel, dc, wanted)
         if dc is None:
             return (total,)
         # The derivative by w is the sum of slopes times cosines; e . (sum of slopes times centroids) has all but one.

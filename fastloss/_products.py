@@ -53,11 +53,18 @@ def products_by(product: Product) -> Iterator[None]:
 class Queries(Protocol):
     """Where tiles of queries come from and their gradients go."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether their gradients are wanted, which take a product of their own."""
+
     def load(self, first: int, last: int) -> tuple[Array, Array | None]:
         """Queries (rows, D), contiguous, and scores that replace those of each row's label (or None)."""
 
-    def store(self, first: int, last: int, gradient: Array, own: Array | None) -> None:
-        """Take the gradients of what ``load`` gave; both arrays may be changed. The keys' gradients are up to date."""
+    def store(self, first: int, last: int, gradient: Array | None, own: Array | None) -> None:
+        """Take the gradients of what ``load`` gave, the queries' unless ``wanted`` is False (then None).
+
+        Both arrays may be changed. The keys' gradients are up to date.
+        """
 
 
 # (scores of a tile in; their gradients out, if wanted), first and last row, the labels' scores, whether gradients are
@@ -77,12 +84,14 @@ def run_tiles(
     keys: Array,
     kernel: Kernel,
     key_gradient: Array | None,
+    wanted: bool,
     add: bool = False,
 ) -> float:
     """Sum of the losses of all rows of scores.
 
     ``keys`` (M, D) is contiguous; ``width`` is M, or more where scores of labels have columns of their own.
-    ``key_gradient`` (M, D), contiguous, or None where no gradient is wanted; overwritten, or added to with ``add``.
+    ``key_gradient`` (M, D), contiguous, or None where it is not wanted; overwritten, or added to with ``add``.
+    ``wanted``: whether any gradient is, be it one that ``queries`` make of those of the labels' scores alone.
     """
     m, dimension = keys.shape
     multiply = _product.get()
@@ -90,9 +99,9 @@ def run_tiles(
     line = -(-width // 16) * 16  # rows of scores begin on cache lines
     buffer = np.empty((step, line), keys.dtype)
     block = max(1, KEY_BLOCK // max(1, dimension))
-    wanted = key_gradient is not None
-    gradient = np.empty((step if wanted else 0, dimension), keys.dtype)
-    spare = np.empty((min(block, m) if wanted and (add or rows > step) else 0, dimension), keys.dtype)
+    pulls = np.empty((step if queries.wanted else 0, dimension), keys.dtype)
+    adds = key_gradient is not None and (add or rows > step)
+    spare = np.empty((min(block, m) if adds else 0, dimension), keys.dtype)
     if key_gradient is not None and not (rows or add):
         key_gradient[...] = 0
     totals = []
@@ -106,18 +115,21 @@ def run_tiles(
             with num_threads(1):
                 total, own_gradient = kernel(scores, first, last, own, wanted)
             totals.append(total)
-            if key_gradient is None:
+            if not wanted:
                 continue
-            multiply(products, keys, gradient[: last - first])
-            for start in range(0, m, block):
-                part = slice(start, min(start + block, m))
-                if first == 0 and not add:
-                    multiply(products[:, part].T, q, key_gradient[part])
-                else:
-                    more = spare[: part.stop - start]
-                    multiply(products[:, part].T, q, more)
-                    key_gradient[part] += more
-            queries.store(first, last, gradient[: last - first], own_gradient)
+            pull = pulls[: last - first] if queries.wanted else None
+            if pull is not None:
+                multiply(products, keys, pull)
+            if key_gradient is not None:
+                for start in range(0, m, block):
+                    part = slice(start, min(start + block, m))
+                    if first == 0 and not add:
+                        multiply(products[:, part].T, q, key_gradient[part])
+                    else:
+                        more = spare[: part.stop - start]
+                        multiply(products[:, part].T, q, more)
+                        key_gradient[part] += more
+            queries.store(first, last, pull, own_gradient)
     return total_of(totals)
 
 
@@ -187,6 +199,7 @@ def flat(array: Array | None) -> Array | None:
     return None if array is None else array.reshape(-1)
 
 
-def accumulator(out: Array) -> Array:
-    """The output itself where BLAS can write to it, else a new array of its shape."""
-    return out if out.flags.c_contiguous and out.flags.aligned else np.empty(out.shape, out.dtype)
+def accumulator(out: Any) -> Any:
+    """The output itself where BLAS can write to it, else a new array of its shape; None for none."""
+    fit = out is None or (out.flags.c_contiguous and out.flags.aligned)
+    return out if fit else np.empty(out.shape, out.dtype)

@@ -21,6 +21,10 @@ from fastloss._arguments import Array
 from fastloss._half import assign, widened
 from fastloss._loss import make_loss
 
+# In ``grad_out``, in the place of an array: that gradient is not wanted, and None comes back for it. Not public; for
+# fastloss.torch, and only of a loss that ``spares``.
+UNWANTED: Any = object()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,14 +35,15 @@ class Run:
     weight; its gradient is multiplied by weight, upstream and ``scale``. A row of weight 0 contributes exactly 0.
     ``unreduced`` (None: not wanted) is a contiguous array of the unreduced shape for the weighted values;
     ``gradients`` has an array of any strides and of the computing type for every given array that has a gradient, of
-    its shape, the first possibly being that array's own buffer; it is empty where no gradient is wanted.
+    its shape, the first possibly being that array's own buffer; it is empty where no gradient is wanted. Of a loss that
+    ``spares``, single ones may be None.
     """
 
     scale: float
     weight: Array | None
     upstream: Array | None
     unreduced: Array | None
-    gradients: list[Array]
+    gradients: list[Any]
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ def several_loss(
     numbers: Callable[[np.dtype[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
     other_label: int | None = None,
     quick: Any = None,
+    spares: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a loss of several arrays, the first of which decides the type.
 
@@ -106,6 +112,9 @@ def several_loss(
         beside 1, for the short way to it (``_quick_pairs.pxi``).
     quick
         The short way of another loss: an object with ``QuickPairs``'s method ``run``.
+    spares
+        Whether a gradient that is not wanted, beside one that is, saves the evaluation work: whoever needs only some
+        may then put ``UNWANTED`` into ``grad_out``.
     """
 
     def declare(function: Callable[..., Any]) -> Any:
@@ -132,6 +141,7 @@ def several_loss(
                 "_checks": checks,
                 "_reads_half": reads_half,
                 "_quick": shortcut,
+                "_spares": spares,
                 "_parameter_names": list(checks),
                 "gradients": gradients,
                 "scalars": scalars,
@@ -202,7 +212,7 @@ def _outputs(
     dtype: np.dtype[Any],
     inputs: list[tuple[str, Array]],
 ) -> list[Array | None]:
-    """``out`` and the gradients' arrays: the given ones checked, the missing ones new; no gradients for the value."""
+    """``out`` and the gradients' arrays (for the value, none): the given ones checked, the missing ones new."""
     if out is not None and reduction != "none":
         raise ValueError(f"out needs reduction='none'; it was {reduction!r}")
     places: Sequence[object] = [None] * len(gradients)
@@ -221,7 +231,9 @@ def _outputs(
     taken = list(inputs)
     results: list[Array | None] = []
     for k, (name, array) in enumerate(given):
-        if array is not None:
+        if array is UNWANTED:
+            results.append(None)
+        elif array is not None:
             checked = arguments.check_output(array, name, shapes[k], dtype, taken, own=k < 2)
             results.append(checked)
             taken.append((name, checked))
@@ -286,7 +298,7 @@ def evaluate(loss: Any, want: int, *rest: Any) -> Any:
     if unreduced is not None and (unreduced.dtype != stored or not unreduced.flags.c_contiguous):
         unreduced = np.empty(shape, stored)
     kept = result_type if loss._reads_half else real
-    computed = [r if r.dtype == kept else np.empty(r.shape, real) for r in results[1:] if r is not None]
+    computed = [r if r is None or r.dtype == kept else np.empty(r.shape, real) for r in results[1:]]
     scale = factor / divisor if divisor else 0.0
     value, *scalars = problem.run(Run(scale, weight, upstream, unreduced, computed))
     for result, source in zip(results, [unreduced, *computed], strict=True):

@@ -30,6 +30,7 @@ def _per_vector(vectors: object, sample_weight: object) -> float:
     denominator_of="query, /, *, sample_weight=None",
     denominator=_per_vector,
     reads_half=False,
+    spares=True,
 )
 def info_nce_loss(
     query: ArrayLike,
@@ -99,6 +100,7 @@ def info_nce_loss(
     denominator_of="anchors, /, *, sample_weight=None",
     denominator=_per_vector,
     reads_half=False,
+    spares=True,
 )
 def multiple_negatives_ranking_loss(
     anchors: ArrayLike,
@@ -159,6 +161,7 @@ def multiple_negatives_ranking_loss(
     denominator_of="target, /, *, class_weight=None, ignore_index=-100, sample_weight=None",
     denominator=_arcface.arcface_denominator,
     reads_half=False,
+    spares=True,
 )
 def arcface_loss(
     embeddings: ArrayLike,

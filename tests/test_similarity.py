@@ -17,6 +17,7 @@ from test_several import call, check, flat, parts, truth
 
 import fastloss as fl
 from fastloss import _contrast, _products, _unit
+from fastloss._several import UNWANTED
 
 NCE, MNR = BY_NAME["info_nce_loss"], BY_NAME["multiple_negatives_ranking_loss"]
 ARC, GE2E = BY_NAME["arcface_loss"], BY_NAME["ge2e_loss"]
@@ -126,6 +127,36 @@ def test_nothing_counts(form, dtype, rng):
     assert value == 0
     assert all((np.asarray(g) == 0).all() for g in parts(gradient))
     assert math.isnan(getattr(fl, case.name)(*broken, **parameters, sample_weight=0.0))
+
+
+@pytest.mark.parametrize("form", FORMS[:-2])  # all but GE2E, which has one array
+@pytest.mark.parametrize("tiles", ["one", "many"])
+def test_some_of_the_gradients(form, tiles, rng, request):
+    """What is wanted has the bits that it has beside all others, the rest is None; zero weights and NaN included."""
+    if tiles == "many":
+        request.getfixturevalue("small_tiles")
+    case, arrays, parameters = list(batches(rng, np.dtype(np.float32)))[form]
+    loss = getattr(fl, case.name)
+    shape = loss(*arrays, **parameters, reduction="none").shape
+    weight = rng.uniform(0.1, 2, shape) * (rng.random(shape) < 0.7)
+    broken = tuple(np.full_like(a, np.nan) if a.dtype.kind == "f" else a for a in arrays)
+    for given, weights, backend in (
+        (arrays, None, "native"),
+        (arrays, weight, "native"),
+        (broken, 0.0, "native"),
+        (arrays, weight, "check"),
+        (arrays, weight, "reference"),
+    ):
+        with fl.backend(backend):
+            value, every = loss.value_and_grad(*given, **parameters, sample_weight=weights, reduction="sum")
+            for wanted in itertools.product((True, False), repeat=len(every)):
+                places = [np.full_like(g, 7) if want else UNWANTED for g, want in zip(every, wanted, strict=True)]
+                found = loss.value_and_grad(
+                    *given, **parameters, sample_weight=weights, reduction="sum", grad_out=places
+                )
+                expected = [g for g, want in zip(every, wanted, strict=True) if want]
+                assert same_bits((found[0], tuple(g for g in found[1] if g is not None)), (value, tuple(expected)))
+                assert [g is not None for g in found[1]] == list(wanted)
 
 
 class TestInfoNCE:

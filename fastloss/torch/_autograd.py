@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fastloss._products import products_by
+from fastloss._several import UNWANTED
 from fastloss.torch._tensors import Array, array_of, check_tensor, product, real_type, tensor_of
 
 HALF = (torch.bfloat16, torch.float16)
@@ -66,6 +67,10 @@ class Call:
         arrays, keywords = self._arguments(tensors)
         if upstream is not None:
             keywords = keywords | {"grad_output": upstream}
+        if self.loss.kind == "several" and self.loss._spares:
+            there = zip(self.loss.arrays, arrays, needed, strict=False)
+            needs = [need for name, array, need in there if array is not None and name in self.loss.gradients]
+            keywords = keywords | {"grad_out": [None if need else UNWANTED for need in needs]}
         with products(self.loss):
             value, found = self.loss.value_and_grad(*arrays, **keywords)
         if not isinstance(found, tuple):
