@@ -51,7 +51,7 @@ ARCHITECTURE = {
     "x86": "#if !defined(__x86_64__) && !defined(_M_X64)\n#error\n#endif\n",
     "arm": "#if !defined(__aarch64__) && !defined(_M_ARM64)\n#error\n#endif\n",
 }
-COMMON_SOURCES = ["csrc/c_api.c", "csrc/dispatch.c", "csrc/labels.c", "csrc/operand.c", "csrc/threads.c"]
+COMMON_SOURCES = [f"csrc/{name}.c" for name in ("c_api", "dispatch", "labels", "operand", "pages", "threads")]
 INCLUDE_DIRS = ["csrc", "fastloss/include"]
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastloss import _core
 from fastloss._half import computing_type, half_name, widened
 
 Array = npt.NDArray[Any]
@@ -260,7 +261,7 @@ def check_outputs(
             taken.append((name, results[-1]))  # type: ignore[arg-type]
         else:
             needed = reduction == "none" if k == 0 else k <= want
-            results.append(np.empty(shapes[k], dtype) if needed else None)
+            results.append(_core.new_array(shapes[k], dtype) if needed else None)
     return results
 
 

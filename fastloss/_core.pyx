@@ -13,6 +13,7 @@ from cpython.buffer cimport (
     PyBUF_FORMAT,
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
+    PyBuffer_FillInfo,
     PyBuffer_IsContiguous,
     PyBuffer_Release,
     PyObject_GetBuffer,
@@ -20,7 +21,7 @@ from cpython.buffer cimport (
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isinf
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcmp, strstr
 
@@ -33,6 +34,7 @@ from fastloss._half import BFLOAT16
 include "_kernels.pxi"
 include "_threads.pxi"
 include "_operands.pxi"
+include "_pages.pxi"
 include "_numbers.pxi"
 include "_pointwise.pxi"
 include "_weights.pxi"

@@ -199,7 +199,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         if not is_default(parameters[k], plain[k]):
             return None
     if want == 1 and grad is None:
-        grad = empty_like(x)
+        grad = new_like(x)
     elif want == 1 and grad.__class__ is not ndarray:
         return None
     buffers = Buffers()

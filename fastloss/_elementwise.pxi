@@ -51,7 +51,7 @@ def quick_elementwise(int index, x, out):
     if not open_activation(buffers, x):
         return None
     if out is None:
-        out = empty_like(x)
+        out = new_like(x)
     if not open_result(buffers, out) or not is_plain(y, b):
         return None
     plain_operand(&read, b, type_of(b), b.len // b.itemsize)

@@ -292,9 +292,9 @@ cdef class PointwiseKernel:
             return None
         buffers = Buffers()
         if want >= 1 and grad is None:
-            grad = empty_like(x)
+            grad = new_like(x)
         if want >= 2 and hess is None:
-            hess = empty_like(x)
+            hess = new_like(x)
         if not open_buffer(buffers, x, False) or not open_buffer(buffers, target, False):
             return None
         if (want >= 1 and not open_buffer(buffers, grad, True)) or (want >= 2 and not open_buffer(buffers, hess, True)):

@@ -46,7 +46,7 @@ def quick_clip_and_noise(grads, max_grad_norm, noise_multiplier, divisor, rng, o
     if not open_activation(buffers, grads) or x.ndim < 2:
         return None
     if out is None:
-        out = np.empty(grads.shape[1:], grads.dtype)
+        out = new_array(grads.shape[1:], grads.dtype)
     if not open_result(buffers, out):
         return None
     if not is_plain(y, y) or type_of(y) != type_of(x) or overlap(y, x) or y.ndim != x.ndim - 1:
@@ -55,7 +55,7 @@ def quick_clip_and_noise(grads, max_grad_norm, noise_multiplier, divisor, rng, o
         if y.shape[k] != x.shape[k + 1]:
             return None
     batch, columns = x.shape[0], y.len // y.itemsize
-    sums = np.empty(columns)
+    sums = new_array((columns,), float64)
     memset(&sums[0], 0, columns * sizeof(double))
     described.data = <const char *>x.buf
     described.stride = columns * x.itemsize

@@ -22,7 +22,7 @@ cdef list open_gradients(Buffers buffers, list given, int arrays, object grad_ou
     for k in range(arrays):
         gradient = None if grad_out is None else grad_out[k]
         if gradient is None:
-            gradient = empty_like(given[k])
+            gradient = new_like(given[k])
         if type(gradient) is not ndarray or not open_buffer(buffers, gradient, True):
             return None
         g = &buffers.buffer[buffers.count - 1]

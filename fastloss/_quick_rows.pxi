@@ -61,7 +61,7 @@ cdef class QuickRows:
         if variant is None:
             return None
         if want == 1 and grad is None:
-            grad = empty_like(x)
+            grad = new_like(x)
         elif want == 1 and grad.__class__ is not ndarray:
             return None
         buffers = Buffers()

@@ -238,7 +238,7 @@ def _outputs(
             results.append(checked)
             taken.append((name, checked))
         else:
-            results.append(np.empty(shapes[k], dtype) if k or reduction == "none" else None)
+            results.append(_core.new_array(shapes[k], dtype) if k or reduction == "none" else None)
     return results
 
 

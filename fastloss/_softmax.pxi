@@ -28,7 +28,7 @@ def quick_softmax(int which, x, out):
     if not open_activation(buffers, x) or b.ndim == 0:
         return None
     if out is None:
-        out = empty_like(x) if which < 2 else np.empty(x.shape[:b.ndim - 1], x.dtype)
+        out = new_like(x) if which < 2 else np.empty(x.shape[:b.ndim - 1], x.dtype)
     if not open_result(buffers, out):
         return None
     n = b.len // b.itemsize // b.shape[b.ndim - 1]

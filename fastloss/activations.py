@@ -25,7 +25,7 @@ def _answer(name: str, result: Array, shape: tuple[int, ...], real: np.dtype[Any
 
 
 def _result(out: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: list[tuple[str, Array]]) -> Array:
-    return np.empty(shape, dtype) if out is None else arguments.check_output(out, "out", shape, dtype, inputs)
+    return _core.new_array(shape, dtype) if out is None else arguments.check_output(out, "out", shape, dtype, inputs)
 
 
 def _elementwise(name: str, x: object, out: object) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastloss import _core
 from fastloss._arguments import Array
 from fastloss.boosting._derivatives import Derivatives
 from fastloss.boosting._task import Task
@@ -71,7 +72,10 @@ class Objective(Adapter):
         """
         scores, target, weight, _ = unpacked(labels, predictions, sample_weight)
         x, t, w = self._derivatives.task.arrays(scores, target, weight, self._class_major)
-        grad, hess = np.empty_like(x, subok=False), np.empty_like(x, subok=False)
+        if x.flags.c_contiguous:
+            grad, hess = (_core.new_array(x.shape, x.dtype) for _ in range(2))
+        else:
+            grad, hess = (np.empty_like(x, subok=False) for _ in range(2))
         self._derivatives(x, t, w, grad, hess)
         if np.ndim(scores) < x.ndim:  # flat scores of several classes
             return (grad.T.ravel(), hess.T.ravel()) if self._class_major else (grad.ravel(), hess.ravel())

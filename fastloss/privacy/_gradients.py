@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
+from fastloss import _core
 from fastloss._half import computing_type, half_name, widened
 
 Array = npt.NDArray[Any]
@@ -77,7 +78,7 @@ class Gradients:
     def outputs(self, out: object) -> tuple[Any, list[Array]]:
         """What the caller gets back and the arrays to write: checked outputs, or new ones."""
         if out is None:
-            arrays = [np.empty(shape, self.real) for shape in self.shapes]
+            arrays = [_core.new_array(shape, self.real) for shape in self.shapes]
             return self.rebuild(arrays), arrays
         arrays = self.match(out, "out")
         names = [name.replace("grads", "out", 1) for name in self.names]

@@ -21,13 +21,13 @@ Array = npt.NDArray[Any]
 AUTOMATIC_GAMMA = 0.01
 
 
-def cleared(shape: int | tuple[int, ...], dtype: Any = np.float64) -> Array:
+def cleared(shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
     """Zeros to add to, in pages that are there.
 
     Those of ``np.zeros`` are mapped when they are read and again when they are written, the second time with an
     interrupt of every core on which a thread of the process runs, BLAS's idle ones among them: 8 ms for 2 MB were seen.
     """
-    sums = np.empty(shape, dtype)
+    sums = _core.new_array(shape, np.dtype(dtype))
     sums.fill(0)
     return sums
 

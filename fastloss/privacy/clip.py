@@ -331,7 +331,7 @@ def _summed(
         return sums, *clip_gradients(gradients, rule, sums)
     batch = gradients.batch_size
     if accumulate is None or accumulate.steps is None:
-        sums = cleared(sum(gradients.sizes), np.int64)
+        sums = cleared((sum(gradients.sizes),), np.int64)
     else:
         sums, batch = accumulate.steps.copy(), batch + accumulate.batch_size
     return sums, *clip_gradients(gradients, secure_rule(rule, budget, batch), sums, 1 / budget.grid)
@@ -339,7 +339,7 @@ def _summed(
 
 def _initial_sums(gradients: Gradients, accumulate: ClippedSum | None) -> Array:
     """What the rows are added to: all columns of all arrays, double."""
-    sums = cleared(sum(gradients.sizes))
+    sums = cleared((sum(gradients.sizes),))
     if accumulate is not None:
         at = 0
         for array, size in zip(gradients.match(accumulate.sum, "accumulate.sum"), gradients.sizes, strict=True):

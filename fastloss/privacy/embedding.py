@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _settings
+from fastloss import _core, _settings
 from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
 from fastloss.privacy._ghost import UNIT, Norms, factors_of, row_norms, tiles
@@ -172,7 +172,7 @@ def embedding_clip_and_noise(
     scale = rules.noise_scale(multiplier, rule)
     hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)
-    out = np.empty((lookups.rows, lookups.columns), lookups.real)
+    out = _core.new_array((lookups.rows, lookups.columns), lookups.real)
     if hardened:
         budget = budget_of(rule, [out.size], GAUSSIAN, scale)
         rounded = secure_rule(rule, budget, lookups.batch)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
-from fastloss import _settings
+from fastloss import _core, _settings
 from fastloss._threads import num_threads
 from fastloss.privacy import _backend
 from fastloss.privacy import _rules as rules
@@ -175,13 +175,13 @@ def linear_clip_and_noise(
     hardened = arguments.flag(secure, "secure")
     generator = as_generator(rng)
     real = np.result_type(*(layer.real for layer in layers))
-    outputs = [np.empty((layer.rows, layer.columns), real) for layer in layers]
+    outputs = [_core.new_array((layer.rows, layer.columns), real) for layer in layers]
     pairs = [(out, np.empty(out.shape[0], real)) if bias else (out,) for out in outputs]
     arrays = [array for pair in pairs for array in pair]
     sums: Array
     if hardened:
         budget = budget_of(rule, [sum(layer.size for layer in layers)], GAUSSIAN, scale)
-        sums = cleared(sum(layer.size for layer in layers), np.int64)
+        sums = cleared((sum(layer.size for layer in layers),), np.int64)
         _add_made(layers, secure_rule(rule, budget, layers[0].batch), sums, 1 / budget.grid)
         if scale > 0:
             generator._add_integers(GAUSSIAN, budget.scale, sums)
@@ -214,7 +214,7 @@ def _clipped_sums(layers: list[Layer], rule: rules.Rule, real: np.dtype[Any]) ->
     backend = _settings.get_backend()
     if backend == "reference":
         return _twin(layers, bound)
-    sums = cleared(sum(layer.size for layer in layers))
+    sums = cleared((sum(layer.size for layer in layers),))
     # Kernels and BLAS take turns, and two teams wait for each other's cores (256 samples of 64 steps, 512 to 512: 1.9
     # times as long).
     with num_threads(1):

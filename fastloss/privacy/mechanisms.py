@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastloss import _arguments as arguments
+from fastloss import _core
 from fastloss.privacy import _rules as rules
 from fastloss.privacy import calibration as calibrate
 from fastloss.privacy._gradients import Gradients
@@ -288,7 +289,7 @@ def _noised(
     """Values plus the next noise of a source; where a sensitivity is given as `secure`, on a grid."""
     generator = as_generator(rng)
     if out is None:
-        result = np.empty(array.shape, array.dtype)
+        result = _core.new_array(array.shape, array.dtype)
     else:
         result = arguments.check_output(out, "out", array.shape, array.dtype, [("values", array)])
     if secure is not None:

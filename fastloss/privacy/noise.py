@@ -239,7 +239,7 @@ class NoiseGenerator:
         real = np.dtype(dtype)
         if real not in (np.float32, np.float64) or not real.isnative:
             raise TypeError(f"dtype = {dtype!r} is not supported; expected numpy.float32 or numpy.float64")
-        result = np.empty(sizes, real) if out is None else arguments.check_output(out, "out", sizes, real, [])
+        result = _core.new_array(sizes, real) if out is None else arguments.check_output(out, "out", sizes, real, [])
         key, first = self._reserve(distribution, result.size)
         backend = _settings.get_backend()
         if backend == "reference":

@@ -1,0 +1,111 @@
+/* Keeps the memory of large results that nobody uses any more for the next ones. Not an allocator: a handful of pieces,
+ * of many megabytes each. The caller sees to it that one thread at a time is in here (the GIL does).
+ *
+ * Why: what malloc() takes for an array beyond 32 MiB goes back to the system with the array, and the next one's pages
+ * are cleared anew: 64 MiB take 7.6 ms to fill where pages are huge and new, 2.5 where they are there; 131 MiB of small
+ * pages 70 and 5. The system clears them one after the other, however many threads write, so the fused kernels waited
+ * twice as long for it as they worked.
+ *
+ * What is kept costs nobody anything: the system is told (MADV_FREE) that it may take the pages back when it is short of
+ * them, which needs 0.1 ms for 131 MiB of huge pages and 3 of small ones. Where it can't be told, nothing is kept.
+ */
+#include "pages.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
+
+#if defined(MADV_FREE) && (defined(MAP_ANONYMOUS) || defined(MAP_ANON))
+
+#include <stdint.h>
+
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+#define HUGE ((size_t)2 << 20)
+#define GRAIN ((size_t)64 << 10) /* the largest page size of the systems that fastloss is built for */
+#define PIECES 8
+
+typedef struct { char *data; size_t capacity; } piece;
+
+static piece kept[PIECES]; /* the oldest first */
+static int count, ask_for_huge;
+static size_t total, limit;
+
+void fl_pages_settle(size_t bytes, int huge) {
+  limit = bytes;
+  ask_for_huge = huge;
+}
+
+size_t fl_pages_kept(void) { return total; }
+
+static piece take_out(int k) {
+  piece p = kept[k];
+  total -= p.capacity;
+  count--;
+  for (; k < count; k++) kept[k] = kept[k + 1];
+  return p;
+}
+
+static void drop_oldest(void) {
+  piece p = take_out(0);
+  munmap(p.data, p.capacity);
+}
+
+/* A new piece that begins where a huge page may. */
+static char *map(size_t capacity) {
+  const size_t whole = capacity + HUGE;
+  char *start = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *data;
+  if (start == MAP_FAILED) return NULL;
+  data = (char *)(((uintptr_t)start + HUGE - 1) / HUGE * HUGE);
+  if (data > start) munmap(start, (size_t)(data - start));
+  munmap(data + capacity, (size_t)(start + whole - (data + capacity)));
+#ifdef MADV_HUGEPAGE
+  if (ask_for_huge) madvise(data, capacity, MADV_HUGEPAGE);
+#endif
+  return data;
+}
+
+void *fl_pages_take(size_t bytes, size_t *capacity) {
+  int best = -1;
+  piece p;
+  if (limit == 0 || bytes > SIZE_MAX - HUGE - GRAIN) return NULL;
+  /* the smallest that is large enough, the latest of these, which may be in a cache; more than twice of what is wanted
+   * would be a waste */
+  for (int k = 0; k < count; k++)
+    if (kept[k].capacity >= bytes && kept[k].capacity / 2 <= bytes && (best < 0 || kept[k].capacity <= kept[best].capacity))
+      best = k;
+  if (best >= 0) {
+    p = take_out(best);
+  } else {
+    p.capacity = (bytes + GRAIN - 1) / GRAIN * GRAIN;
+    p.data = map(p.capacity);
+    while (!p.data && count > 0) {
+      drop_oldest();
+      p.data = map(p.capacity);
+    }
+  }
+  *capacity = p.capacity;
+  return p.data;
+}
+
+void fl_pages_give(void *data, size_t capacity) {
+  if (capacity > limit || madvise(data, capacity, MADV_FREE)) {
+    munmap(data, capacity);
+    return;
+  }
+  while (count > 0 && (count == PIECES || total + capacity > limit)) drop_oldest();
+  kept[count].data = data;
+  kept[count++].capacity = capacity;
+  total += capacity;
+}
+
+#else
+
+void fl_pages_settle(size_t bytes, int huge) { (void)bytes, (void)huge; }
+void *fl_pages_take(size_t bytes, size_t *capacity) { (void)bytes, (void)capacity; return NULL; }
+void fl_pages_give(void *data, size_t capacity) { (void)data, (void)capacity; }
+size_t fl_pages_kept(void) { return 0; }
+
+#endif
