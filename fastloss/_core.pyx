@@ -29,7 +29,7 @@ import os
 
 import numpy as np
 
-from fastloss._half import BFLOAT16
+from fastloss._half import BFLOAT16, half_name
 
 include "_kernels.pxi"
 include "_threads.pxi"

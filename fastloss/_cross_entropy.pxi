@@ -206,17 +206,11 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     b = &buffers.buffer[0]
     t = &buffers.buffer[1]
     g = &buffers.buffer[2]
-    try:
-        PyObject_GetBuffer(x, b, PyBUF_STRIDES | PyBUF_FORMAT)
-        buffers.count = 1
-        PyObject_GetBuffer(target, t, PyBUF_STRIDES | PyBUF_FORMAT)
-        buffers.count = 2
-        if want == 1:
-            PyObject_GetBuffer(grad, g, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-            buffers.count = 3
-    except (ValueError, BufferError):
+    if not open_buffer(buffers, x, False) or not open_buffer(buffers, target, False):
         return None
-    job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
+    if want == 1 and not open_buffer(buffers, grad, True):
+        return None
+    job.itemsize = real_size(type_of(b))
     if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b):
         return None
     for k in range(b.ndim - 1):
@@ -226,7 +220,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
         return None
     job.rows = rows_of(n, classes, 1)
     job.labels.data = NULL
-    if not is_plain(t, b):
+    if job.itemsize != b.itemsize or not is_plain(t, b):
         if not plain_labels(t, b):
             return None
         describe_labels(&job.labels, t, ignore_index)
@@ -246,8 +240,8 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     job.options.label_smoothing = job.options.logit_softcap = job.options.z_loss = 0.0
     job.options.temperature = 1.0
     job.options.class_weight = NULL
-    job.logits = rows3(b, classes, job.itemsize)
-    job.grad = rows3(g, classes, job.itemsize)
+    job.logits = rows3(b, classes)
+    job.grad = rows3(g, classes)
     if want == 0:
         job.grad.data = NULL
     job.hess = job.grad
@@ -261,13 +255,19 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     return total if want == 0 else (total, grad)
 
 
-cdef inline Array3 rows3(const Py_buffer *b, Py_ssize_t classes, Py_ssize_t itemsize) noexcept nogil:
+cdef inline Py_ssize_t real_size(int type) noexcept nogil:
+    """Bytes of the real type that elements are computed in; 0 where they are no reals."""
+    return 8 if type == FL_F64 else 4 if type == FL_F32 or is_half(type) else 0
+
+
+cdef inline Array3 rows3(const Py_buffer *b, Py_ssize_t classes) noexcept nogil:
+    """A contiguous array of rows of classes."""
     cdef Array3 a
     a.data = <char *>b.buf
-    a.type = FL_F64 if itemsize == 8 else FL_F32
-    a.stride[0] = classes * itemsize
-    a.stride[1] = itemsize
-    a.stride[2] = itemsize
+    a.type = type_of(b)
+    a.stride[0] = classes * b.itemsize
+    a.stride[1] = b.itemsize
+    a.stride[2] = b.itemsize
     return a
 
 

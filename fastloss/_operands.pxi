@@ -7,6 +7,9 @@ cdef enum:
 cdef object ndarray = np.ndarray
 cdef object empty_like = np.empty_like
 cdef object bfloat16_bits = BFLOAT16
+# A package's bfloat16, which exports no buffers, in those of open_buffer(): of another format, so that is_plain() tells
+# it from the type above, as the checks of arguments do.
+cdef object bfloat16_of_a_package = np.dtype([("package_bfloat16", np.uint16)])
 
 
 cdef object readable(object array):
@@ -50,11 +53,13 @@ cdef class Buffers:
 
 cdef bint open_buffer(Buffers buffers, object array, bint writable) except -1:
     """Whether an array's buffer could be added to the others."""
+    cdef int flags = PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
     try:
-        PyObject_GetBuffer(array, &buffers.buffer[buffers.count],
-                           PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        PyObject_GetBuffer(array, &buffers.buffer[buffers.count], flags)
     except (ValueError, BufferError):
-        return False
+        if half_name(array.dtype) != "bfloat16" or (writable and not array.flags.writeable):
+            return False
+        PyObject_GetBuffer(array.view(bfloat16_of_a_package), &buffers.buffer[buffers.count], flags)
     buffers.count += 1
     return True
 
@@ -62,13 +67,15 @@ cdef bint open_buffer(Buffers buffers, object array, bint writable) except -1:
 cdef int type_of(const Py_buffer *b) noexcept nogil:
     """The element type of a native buffer, -1 if there is none. A prefix tells of alignment only."""
     cdef const char *f = b.format
+    cdef bint known
     cdef char c
     if f == NULL:
         return FL_U8
     while f[0] == c'=' or f[0] == c'@' or f[0] == c'^' or f[0] == c'<':
         f += 1
     if f[0] == c'T':  # BFLOAT16: T{H:bfloat16:}, or with the prefix of unaligned memory
-        return FL_BF16 if b.itemsize == 2 and strstr(f, "H:bfloat16:}") != NULL else -1
+        known = strstr(f, "H:bfloat16:}") != NULL or strstr(f, "H:package_bfloat16:}") != NULL
+        return FL_BF16 if b.itemsize == 2 and known else -1
     if f[0] == 0 or f[1] != 0:
         return -1
     c = f[0]

@@ -68,17 +68,11 @@ cdef class QuickRows:
         b = &buffers.buffer[0]
         t = &buffers.buffer[1]
         g = &buffers.buffer[2]
-        try:
-            PyObject_GetBuffer(x, b, PyBUF_STRIDES | PyBUF_FORMAT)
-            buffers.count = 1
-            PyObject_GetBuffer(target, t, PyBUF_STRIDES | PyBUF_FORMAT)
-            buffers.count = 2
-            if want == 1:
-                PyObject_GetBuffer(grad, g, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE)
-                buffers.count = 3
-        except (ValueError, BufferError):
+        if not open_buffer(buffers, x, False) or not open_buffer(buffers, target, False):
             return None
-        job.itemsize = 8 if b.format[0] == c"d" else 4 if b.format[0] == c"f" else 0
+        if want == 1 and not open_buffer(buffers, grad, True):
+            return None
+        job.itemsize = real_size(type_of(b))
         if job.itemsize == 0 or b.ndim == 0 or not is_plain(b, b):
             return None
         for k in range(b.ndim - 1):
@@ -92,6 +86,8 @@ cdef class QuickRows:
         job.rows = rows_of(n, classes, 1)
         job.kernels = table_of(job.itemsize == 8)
         x_domain, target_domain = variant[3], variant[4]
+        if job.itemsize != b.itemsize and (self.ignored_at < 0 or x_domain != FL_ANY):
+            return None  # a half type, whose elements would have to be looked at
         if self.ignored_at >= 0:
             if not plain_labels(t, b):
                 return None
@@ -112,8 +108,8 @@ cdef class QuickRows:
         job.body = job.kernels.row_loss[self.index]
         job.parameters = len(own) // <Py_ssize_t>sizeof(double)
         job.parameter = <const double *><char *>own
-        job.x = rows3(b, classes, job.itemsize)
-        job.grad = rows3(g, classes, job.itemsize)
+        job.x = rows3(b, classes)
+        job.grad = rows3(g, classes)
         if want == 0:
             job.grad.data = NULL
         job.hess = job.grad

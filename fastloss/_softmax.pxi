@@ -34,11 +34,11 @@ def quick_softmax(int which, x, out):
     n = b.len // b.itemsize // b.shape[b.ndim - 1]
     kernels = table_of(b.itemsize == 8)
     r = rows_of(n, b.shape[b.ndim - 1], 1)
-    read = rows3(b, r.classes, b.itemsize)
+    read = rows3(b, r.classes)
     if which < 2:
         if not is_plain(y, b):
             return None
-        written = rows3(y, r.classes, b.itemsize)
+        written = rows3(y, r.classes)
         run_softmax(which, &r, kernels, &read, &written, NULL)
         return out
     if not is_plain(y, y) or type_of(y) != type_of(b) or overlap(y, b) or y.ndim != b.ndim - 1:

@@ -14,6 +14,14 @@ from fastloss import _core, _pointwise, _rowwise, _several
 from fastloss._half import half_name
 from fastloss.privacy import NoiseGenerator, clip, clip_and_noise
 
+TYPES: list[Any] = [np.float32, np.float64, np.float16]
+try:
+    import ml_dtypes
+
+    TYPES.append(ml_dtypes.bfloat16)
+except ImportError:
+    pass
+
 
 class Other(np.ndarray):
     pass
@@ -36,10 +44,10 @@ def bits(result: Any) -> list[Any]:
 def arrays_of(case: Any, rng: np.random.Generator, dtype: Any) -> tuple[Any, ...]:
     if case.kind == "several":
         return tuple(case.arrays(rng, case.shapes[1], dtype, {}))
-    if dtype != np.float16:
+    if half_name(np.dtype(dtype)) is None:
         return case.arrays(rng, (12, 5), dtype)
-    with np.errstate(over="ignore"):  # of pointwise losses
-        return tuple(a.astype(dtype) for a in case.arrays(rng, (12, 5), np.float32))
+    with np.errstate(over="ignore"):
+        return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in case.arrays(rng, (12, 5), np.float32))
 
 
 @pytest.fixture
@@ -59,6 +67,14 @@ def has_short_way(case: Any) -> bool:
     return case.kind != "several" or getattr(fl, case.name)._quick is not None
 
 
+def takes_halves(case: Any) -> bool:
+    """Whether its short way is one of half types too: not where it looks at the elements of rows."""
+    rows = (
+        case.kind == "rowwise" and case.targets != "probabilities" and case.name != "sparse_categorical_cross_entropy"
+    )
+    return rows or case.kind == "pointwise"
+
+
 SHORT = [case for case in ALL if has_short_way(case) and case.name != "cross_entropy"]
 
 
@@ -73,11 +89,11 @@ def test_every_loss_of_rows_and_pointwise_loss_has_one() -> None:
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("dtype", TYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("case", SHORT, ids=lambda case: case.name)
 def test_same_bits(case: Any, dtype: Any, reduction: str, rng: np.random.Generator, short: Any) -> None:
-    if half_name(np.dtype(dtype)) and case.kind != "pointwise":
-        pytest.skip("half types have the short way of pointwise losses alone")
+    if half_name(np.dtype(dtype)) and not takes_halves(case):
+        pytest.skip("half types have the short way of other losses alone")
     loss = getattr(fl, case.name)
     arrays = arrays_of(case, rng, dtype)
     want = [loss(*arrays, reduction=reduction), loss.value_and_grad(*arrays, reduction=reduction)]
@@ -116,6 +132,27 @@ def test_probabilities_of_any_shape(name: str, shape: tuple[int, ...], rng: np.r
     if name == "kl_divergence":
         expected.append(loss.value_and_grad(*general([np.log(x), t]), from_logits=True))
     assert bits(results) == bits(expected)
+
+
+@pytest.mark.parametrize("dtype", [*TYPES[2:], fl.bfloat16_bits], ids=str)
+@pytest.mark.parametrize("shape", [(3, 4), (130, 10), (5, 3000), (4, 1)], ids=str)
+def test_cross_entropy_of_half_types(shape: Any, dtype: Any, rng: np.random.Generator, short: Any) -> None:
+    x = rng.standard_normal(shape).astype(np.float32)
+    x = x.astype(dtype) if dtype != fl.bfloat16_bits else (x.view(np.uint32) >> 16).astype(np.uint16).view(dtype)
+    t = rng.integers(0, shape[1], shape[0])
+    t[-1] = -100 if shape[0] > 3 else 0
+    place, own = np.empty_like(x), x.copy()
+    found = [fl.cross_entropy(x, t), fl.cross_entropy.value_and_grad(x, t, grad_out=place, reduction="sum")]
+    assert found[1][1] is place
+    in_place = fl.cross_entropy.value_and_grad(own, t, grad_out=own, reduction="sum")
+    short()
+    expected = [fl.cross_entropy(*general([x, t])), fl.cross_entropy.value_and_grad(*general([x, t]), reduction="sum")]
+    assert bits((*found,)) == bits((*expected,))
+    assert bits(in_place) == bits(expected[1])
+    if len(TYPES) > 3 and x.dtype in (TYPES[3], fl.bfloat16_bits):
+        another = np.empty(shape, fl.bfloat16_bits if dtype == TYPES[3] else TYPES[3])
+        with pytest.raises(TypeError, match="grad_out has dtype"):
+            fl.cross_entropy.value_and_grad(x, t, grad_out=another)
 
 
 @pytest.mark.parametrize("kind", [bool, np.int8, np.int64, np.uint8, np.float16, np.float32, np.float64])
