@@ -44,6 +44,9 @@ cdef extern from "fastloss.h" nogil:
         double (*dice_value)(const fl_overlap *, double) noexcept nogil
         void (*dice_gradient)(fl_size, const void *, const void *, int, const fl_overlap *, double, double,
                               void *) noexcept nogil
+        void (*unit_rows)(fl_size, fl_size, const void *, fl_size, void *, fl_size, double *) noexcept nogil
+        void (*project_rows)(fl_size, fl_size, const void *, fl_size, const double *, const void *, fl_size, void *,
+                             fl_size) noexcept nogil
     ctypedef struct fl_row_call:
         fl_size classes
         fl_size rows

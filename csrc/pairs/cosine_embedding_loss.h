@@ -5,31 +5,6 @@
  * (y / sqrt(x.x y.y) - x c / x.x); a row of zeros has cosine and gradients 0. In double, rows whose squares leave
  * [2^-500, 2^500] are scaled by a power of two, which changes no cosine.
  */
-INLINE double left_square(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
-  double v = plain ? (double)x[i] : (double)x[i] * s->before;
-  (void)y;
-  return v * v;
-}
-
-INLINE double right_square(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
-  double v = plain ? (double)y[i] : (double)y[i] * s->after;
-  (void)x;
-  return v * v;
-}
-
-INLINE double product_term(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
-  return plain ? (double)x[i] * (double)y[i] : ((double)x[i] * s->before) * ((double)y[i] * s->after);
-}
-
-/* A power of two that brings the largest element of a row near 1. */
-static UNUSED double row_unit(fl_size n, const real *x) {
-  double largest = 0.0;
-  int exponent = 0;
-  for (fl_size i = 0; i < n; i++) largest = fabs((double)x[i]) > largest ? fabs((double)x[i]) : largest;
-  if (largest > 0.0 && largest <= DBL_MAX) frexp(largest, &exponent);
-  return ldexp(1.0, exponent < -1000 ? 1000 : -exponent);
-}
-
 INLINE void cosine_embedding_loss(const fl_pairs *o, const real *const *x, double label, double factor, double *value,
                                   real *const *grad) {
   const fl_size n = o->columns;

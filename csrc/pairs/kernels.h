@@ -9,6 +9,7 @@
 #undef FASTLOSS_BODIES
 
 #include "dice_loss.h"
+#include "unit.h"
 
 typedef void pair_body(const fl_pairs *o, const real *const *x, double label, double factor, double *value,
                        real *const *grad);
@@ -45,7 +46,8 @@ INLINE void pair_loop(pair_body *body, int arrays, const fl_pairs *o, fl_size ro
 #define PAIR_KERNELS                                                                            \
   {                                                                                             \
     .center_add = center_add, .center_finish = center_finish, .dice_sums = dice_sums,           \
-    .dice_value = dice_value, .dice_gradient = dice_gradient,                                   \
+    .dice_value = dice_value, .dice_gradient = dice_gradient, .unit_rows = unit_rows,           \
+    .project_rows = project_rows,                                                               \
   }
 
 #endif

@@ -41,6 +41,13 @@ typedef struct fl_pair_kernels {
   /* grad[j] = factor times the gradient; grad may be x. */
   void (*dice_gradient)(fl_size n, const void *x, const void *target, int squared, const fl_overlap *sums,
                         double smooth, double factor, void *grad);
+  /* Rows of n columns, at strides in bytes: out = x / its length, inverse = 1 / that, 0 for a row of zeros. */
+  void (*unit_rows)(fl_size rows, fl_size n, const void *x, fl_size stride, void *out, fl_size out_stride,
+                    double *inverse);
+  /* The gradient with respect to rows from that with respect to their unit vectors, times a factor that has their
+   * inverse length in it. out may be the gradient. */
+  void (*project_rows)(fl_size rows, fl_size n, const void *unit, fl_size unit_stride, const double *factor,
+                       const void *gradient, fl_size stride, void *out, fl_size out_stride);
 } fl_pair_kernels;
 
 #endif

@@ -71,6 +71,32 @@ INLINE double absolute_term(int plain, const real *x, const real *y, fl_size i, 
   return fabs(difference(plain, x, y, i, s));
 }
 
+/* Squares and products of two rows that are scaled apart: x by before, y by after. */
+INLINE double left_square(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
+  double v = plain ? (double)x[i] : (double)x[i] * s->before;
+  (void)y;
+  return v * v;
+}
+
+INLINE double right_square(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
+  double v = plain ? (double)y[i] : (double)y[i] * s->after;
+  (void)x;
+  return v * v;
+}
+
+INLINE double product_term(int plain, const real *x, const real *y, fl_size i, const scaling *s) {
+  return plain ? (double)x[i] * (double)y[i] : ((double)x[i] * s->before) * ((double)y[i] * s->after);
+}
+
+/* A power of two that brings the largest element of a row near 1. */
+static UNUSED double row_unit(fl_size n, const real *x) {
+  double largest = 0.0;
+  int exponent = 0;
+  for (fl_size i = 0; i < n; i++) largest = fabs((double)x[i]) > largest ? fabs((double)x[i]) : largest;
+  if (largest > 0.0 && largest <= DBL_MAX) frexp(largest, &exponent);
+  return ldexp(1.0, exponent < -1000 ? 1000 : -exponent);
+}
+
 /* Two rows and their distance: d = length * s.back, its square = square * s.back * s.back. The rest is norms.h's. */
 typedef struct {
   const real *x, *y;
