@@ -1,4 +1,4 @@
-"""Rows divided by their length, and gradients taken back through that: exactness, extremes, instruction sets, layouts."""
+"""Rows divided by their length, and gradients taken back through that: exactness, extremes, instruction sets, types."""
 
 from typing import Any
 
