@@ -201,6 +201,26 @@ def test_threads_do_not_matter(real):
         assert len(set(results)) == 1
 
 
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("mode", ["flat", "per_layer", "automatic"])
+@pytest.mark.parametrize("columns", [(784, 1), (1000, 1000), (3000, 3000, 10), (5, 0, 40)], ids=str)
+def test_threads_do_not_matter_to_several_arrays(columns, mode, secure):
+    """Of narrow ones a thread takes whole rows, of others columns; all arrays count, whoever takes them."""
+    g = rng_of(9)
+    grads = [g.standard_normal((3000, n)).astype(np.float32) for n in columns]
+    bound = [0.5 * math.sqrt(n + 1) for n in columns] if mode == "per_layer" else math.sqrt(sum(columns)) * 0.9
+    results = []
+    for threads in (1, 2, 3, 8):
+        with num_threads(threads):
+            clipped = clip_and_sum(grads, bound, mode=mode, secure=secure)
+        results.append((*(part.tobytes() for part in clipped.sum), clipped.norms.tobytes()))
+    assert len(set(results)) == 1
+    exact = np.sqrt([(array.astype(np.float64) ** 2).sum(axis=1) for array in grads])
+    want = exact.T if mode == "per_layer" else np.sqrt((exact**2).sum(axis=0))
+    np.testing.assert_allclose(clipped.norms, want, rtol=1e-12)
+    assert all(part.any() for part, n in zip(clipped.sum, columns, strict=True) if n)
+
+
 def test_instruction_sets_give_the_same_bits():
     """All that have FMA."""
     program = (
