@@ -245,6 +245,8 @@ def report(results: Results) -> str:
         parts += ["## Every loss", catalogue_table(results)]
     if results.small:
         parts += ["## Small calls", small_table(results)]
+        if results.why:
+            parts.append(why.about_small_calls(results.why))
     if found:
         parts += [
             "## All peers",

@@ -53,7 +53,9 @@ def idle_calls(rounds: int) -> dict[str, float]:
     """Seconds of calls on next to nothing."""
     x, t, grad = np.ones((1, 2), "float32"), np.zeros(1, np.int64), np.empty((1, 2), "float32")
     noise, out = fl.privacy.NoiseGenerator(0), np.empty(2, "float32")
+    a, product = np.ones((10, 10), "float32"), np.empty((10, 10), "float32")
     calls = [
+        Call("product", lambda: np.matmul(a, a, out=product)),
         Call("cross_entropy", lambda: fl.cross_entropy.value_and_grad(x, t, grad_out=grad)),
         Call("mse_loss", lambda: fl.mse_loss.value_and_grad(x, x, grad_out=grad)),
         Call(
@@ -118,6 +120,17 @@ def about_new_outputs(figures: Figures) -> str:
         f"({new['faults']:.0f} page faults: NumPy asks for huge pages). So results of 8 MiB and more take the pages of "
         f"earlier ones that are gone ({new['kept'] * 1e3:.1f} ms): of a loop's calls, the first one or two pay. Peers "
         "make new arrays, where they are not given any."
+    )
+
+
+def about_small_calls(figures: Figures) -> str:
+    """Why some losses cost more than their share on small arrays."""
+    return (
+        "Similarity losses (`info_nce_loss`, `multiple_negatives_ranking_loss`, `arcface_loss`, `ge2e_loss`) work\n"
+        "tile by tile between products of NumPy's BLAS, which Python calls: one for the scores, one for each gradient\n"
+        f"({figures['calls']['product'] * 1e6:.1f} µs for 10×10), and the passes between them are calls too. They are\n"
+        "made for thousands of embeddings. What the others take is taking the buffers of two to six arrays and\n"
+        "returning the results."
     )
 
 

@@ -1,13 +1,15 @@
 /* Keeps the memory of large results that nobody uses any more for the next ones. Not an allocator: a handful of pieces,
- * of many megabytes each. The caller sees to it that one thread at a time is in here (the GIL does).
+ * of many megabytes each. Threads may call it together: whoever comes while another is in here takes a new piece, or
+ * gives his back to the system, so that nobody waits, and a child of a fork at that moment loses no more than its pool.
  *
  * Why: what malloc() takes for an array beyond 32 MiB goes back to the system with the array, and the next one's pages
  * are cleared anew: 64 MiB take 7.6 ms to fill where pages are huge and new, 2.5 where they are there; 131 MiB of small
  * pages 70 and 5. The system clears them one after the other, however many threads write, so the fused kernels waited
  * twice as long for it as they worked.
  *
- * What is kept costs nobody anything: the system is told (MADV_FREE) that it may take the pages back when it is short of
- * them, which needs 0.1 ms for 131 MiB of huge pages and 3 of small ones. Where it can't be told, nothing is kept.
+ * The system is told (MADV_FREE) that it may take what is kept when it is short of memory, which needs 0.1 ms for
+ * 131 MiB of huge pages and 3 of small ones. Where it can't be told, nothing is kept. Address space and, under strict
+ * accounting, commitments stay taken: at most `limit`.
  */
 #include "pages.h"
 
@@ -30,8 +32,11 @@
 typedef struct { char *data; size_t capacity; } piece;
 
 static piece kept[PIECES]; /* the oldest first */
-static int count, ask_for_huge;
+static int count, ask_for_huge, busy;
 static size_t total, limit;
+
+static int enter(void) { return !__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE); }
+static void leave(void) { __atomic_store_n(&busy, 0, __ATOMIC_RELEASE); }
 
 void fl_pages_settle(size_t bytes, int huge) {
   limit = bytes;
@@ -67,31 +72,40 @@ static char *map(size_t capacity) {
   return data;
 }
 
-void *fl_pages_take(size_t bytes, size_t *capacity) {
+/* The smallest that is large enough, the latest of these, which may be in a cache; more than twice of what is wanted
+ * would be a waste. */
+static piece take_kept(size_t bytes) {
+  const piece none = {NULL, 0};
   int best = -1;
-  piece p;
-  if (limit == 0 || bytes > SIZE_MAX - HUGE - GRAIN) return NULL;
-  /* the smallest that is large enough, the latest of these, which may be in a cache; more than twice of what is wanted
-   * would be a waste */
-  for (int k = 0; k < count; k++)
-    if (kept[k].capacity >= bytes && kept[k].capacity / 2 <= bytes && (best < 0 || kept[k].capacity <= kept[best].capacity))
-      best = k;
-  if (best >= 0) {
-    p = take_out(best);
-  } else {
+  for (int k = 0; k < count; k++) {
+    size_t capacity = kept[k].capacity;
+    if (capacity >= bytes && capacity / 2 <= bytes && (best < 0 || capacity <= kept[best].capacity)) best = k;
+  }
+  return best < 0 ? none : take_out(best);
+}
+
+void *fl_pages_take(size_t bytes, size_t *capacity) {
+  piece p = {NULL, 0};
+  const int alone = bytes <= limit && enter();
+  if (bytes > limit) return NULL;
+  if (alone) p = take_kept(bytes);
+  if (!p.data) {
     p.capacity = (bytes + GRAIN - 1) / GRAIN * GRAIN;
     p.data = map(p.capacity);
-    while (!p.data && count > 0) {
+    while (!p.data && alone && count > 0) {
       drop_oldest();
       p.data = map(p.capacity);
     }
   }
+  if (alone) leave();
   *capacity = p.capacity;
   return p.data;
 }
 
 void fl_pages_give(void *data, size_t capacity) {
-  if (capacity > limit || madvise(data, capacity, MADV_FREE)) {
+  const int keeps = capacity <= limit && !madvise(data, capacity, MADV_FREE);
+  if (capacity <= limit && !keeps) limit = 0; /* a system that can't be told: new arrays had better be malloc()'s */
+  if (!keeps || !enter()) {
     munmap(data, capacity);
     return;
   }
@@ -99,6 +113,7 @@ void fl_pages_give(void *data, size_t capacity) {
   kept[count].data = data;
   kept[count++].capacity = capacity;
   total += capacity;
+  leave();
 }
 
 #else

@@ -7,7 +7,8 @@
 /* At most how much is kept, and whether huge pages are asked for; before the first piece. */
 void fl_pages_settle(size_t limit, int huge);
 
-/* At least `bytes`, aligned to pages, of any content; how much it is. NULL: this system keeps nothing, or has nothing. */
+/* At least `bytes`, aligned to pages, of any content; how much it is. NULL: nothing of that size is kept here, or there
+ * is no memory. */
 void *fl_pages_take(size_t bytes, size_t *capacity);
 
 /* Gives a piece back, with its capacity. */

@@ -281,7 +281,7 @@ cdef int clip_arrays(Clip *job, const ClipArray *arrays, Py_ssize_t count, const
         clip_memory(job, memory, teams, threads)
         memset(job.slots, 0, teams * job.blocks_count * job.stride * sizeof(double))
         clip_blocks(job, arrays, count, width)
-        clip_shares(job, 1 if narrow else threads, total)  # narrow: whole rows for a thread
+        clip_shares(job, 1 if narrow else threads, total)  # narrow: a thread takes whole rows
         for g in range(job.groups):
             job.rules[g] = rule[0]
             job.rules[g].bound = bounds[g]

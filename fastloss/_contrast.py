@@ -53,7 +53,9 @@ class Vectors:
 def restored(unit: Array, inverse: Array | None, gradient: Array, factor: float, out: Array) -> None:
     """Gradients with respect to unit vectors (``inverse`` None: plain rows), times a factor, back to the rows."""
     if inverse is not None:
-        project(unit, inverse * factor, gradient, out)
+        with np.errstate(over="ignore"):  # of an inverse length near the largest number: 0 times it is still 0
+            factors = np.minimum(inverse * factor, np.finfo(np.float64).max)
+        project(unit, factors, gradient, out)
     elif out is not gradient or factor != 1:
         np.multiply(gradient, gradient.dtype.type(factor), out=out)
 

@@ -13,7 +13,6 @@ from cpython.buffer cimport (
     PyBUF_FORMAT,
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
-    PyBuffer_FillInfo,
     PyBuffer_IsContiguous,
     PyBuffer_Release,
     PyObject_GetBuffer,

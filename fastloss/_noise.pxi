@@ -155,7 +155,8 @@ cdef void finish_block(const Noise *job, Py_ssize_t block, const fl_operand *out
 
 cdef int finish_job(const Noise *job, const fl_operand *out) except -1:
     """out = (sums + scale * noise) / divisor, rounded towards zero."""
-    cdef Py_ssize_t block, blocks = <Py_ssize_t>(job.first % NOISE_BLOCK + <uint64_t>job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
+    cdef Py_ssize_t block, start = <Py_ssize_t>(job.first % NOISE_BLOCK)
+    cdef Py_ssize_t blocks = (start + job.size + NOISE_BLOCK - 1) // NOISE_BLOCK
     cdef int threads = threads_acquire((WORK_OF_NOISE if job.scale != 0 else 0.3) * job.size)
     with nogil:
         if threads > 1:

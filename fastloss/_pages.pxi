@@ -40,14 +40,26 @@ cdef class Pages:
             fl_pages_give(self.data, self.capacity)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, self.data, self.size, False, flags)
+        buffer.buf = self.data
+        buffer.obj = self
+        buffer.len = self.size
+        buffer.readonly = False
+        buffer.itemsize = 1
+        buffer.format = NULL
+        if flags & PyBUF_FORMAT:
+            buffer.format = b"B"
+        buffer.ndim = 1
+        buffer.shape = &buffer.len
+        buffer.strides = &buffer.itemsize
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
 
 
 def new_array(shape, dtype):
     """An array of any content, C-contiguous: np.empty, or if it is large, in pages that an earlier one has left."""
     cdef Pages pages
     cdef Py_ssize_t size = dtype.itemsize
-    if shape.__class__ is tuple:
+    if shape.__class__ is tuple and not dtype.hasobject:
         for n in shape:
             if n == 0 or size > LARGEST // n:
                 return np.empty(shape, dtype)
@@ -77,7 +89,8 @@ cdef size_t kept_setting() except? 0:
         if value < 0:
             raise ValueError
     except ValueError:
-        raise ValueError(f"FASTLOSS_KEPT_BYTES = {given!r} is not a number of bytes; expected an integer >= 0") from None
+        raise ValueError(f"FASTLOSS_KEPT_BYTES = {given!r} is not a number of bytes; expected an integer >= 0"
+                         ) from None
     return min(value, LARGEST)
 
 

@@ -13,8 +13,8 @@ cdef double quick_number(value) except? -1:
 
 
 def quick_clip_and_noise(grads, max_grad_norm, noise_multiplier, divisor, rng, out):
-    """`clip_and_noise` of an aligned C-contiguous array of a real type in L2 norm, with Gaussian noise, to `out` or a new
-    array; None where this is no such call or something is wrong: the general path then says what.
+    """`clip_and_noise` of an aligned C-contiguous array of a real type in L2 norm, with Gaussian noise, to `out` or a
+    new array; None where this is no such call or something is wrong: the general path then says what.
 
     ``rng``: None for a key from the operating system, or a generator with ``_reserve``."""
     cdef Clip job

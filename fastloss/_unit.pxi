@@ -11,8 +11,8 @@ cdef Py_buffer *row_buffer(Buffers buffers, array, bint writable) except? NULL:
 
 
 def unit_rows(x, out, double[::1] inverse):
-    """out = the rows of x divided by their length, inverse = 1 / that; False, and nothing done, where an array is not of
-    rows of reals, each contiguous, or they are not of one type."""
+    """out = the rows of x divided by their length, inverse = 1 / that; False, and nothing done, where an array is not
+    of rows of reals, each contiguous, or they are not of one type."""
     cdef Buffers buffers = Buffers()
     cdef Py_buffer *b = row_buffer(buffers, x, False)
     cdef Py_buffer *y = row_buffer(buffers, out, True) if b != NULL else NULL

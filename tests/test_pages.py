@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,13 @@ def address(array: Any) -> int:
 
 def rows(x: Any, columns: int) -> Any:
     return x.reshape(-1, columns)
+
+
+def owner(array: Any) -> Any:
+    """What the memory of an array belongs to in the end."""
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return array
 
 
 def new(n: int = LARGE) -> Any:
@@ -65,6 +73,7 @@ def test_the_next_result_takes_over(what: str, x: np.ndarray) -> None:
     first = make(x)
     copy, view = first.copy(), first[1:]
     assert type(first) is np.ndarray
+    assert type(owner(first)).__name__ == "Pages"
     assert first.flags.carray
     del first
     second = make(x)
@@ -144,6 +153,36 @@ def test_how_much_is_kept() -> None:
 @pytest.mark.parametrize("wrong", ["-1", "1e9", "much"])
 def test_a_wrong_setting_is_named(wrong: str) -> None:
     assert f"FASTLOSS_KEPT_BYTES = '{wrong}' is not a number of bytes" in run("", FASTLOSS_KEPT_BYTES=wrong)
+
+
+def test_threads_share_no_piece() -> None:
+    """Also without a lock around the interpreter: every thread finds in its arrays what it wrote."""
+
+    def work(k: int) -> bool:
+        good = True
+        for i in range(200):
+            array = new()
+            array[:: 2**18] = k + 100 * i
+            other = new(LARGE + k)
+            other[:: 2**18] = -k
+            good = good and bool((array[:: 2**18] == k + 100 * i).all()) and not np.may_share_memory(array, other)
+        return good
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+def test_objects_are_numpys_own() -> None:
+    assert _core.new_array((LARGE,), np.dtype(object))[0] is None
+    with pytest.raises(TypeError, match="dtype object"):
+        fl.mse_loss.value_and_grad(np.zeros(LARGE, object), np.zeros(LARGE))
+
+
+def test_no_reference_is_lost() -> None:
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        new()
+    assert abs(sys.getrefcount(None) - before) < 500
 
 
 def test_a_child_has_its_own(x: np.ndarray) -> None:

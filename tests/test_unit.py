@@ -6,6 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+import fastloss as fl
 from fastloss import _core
 from fastloss._unit import project, unit_rows
 
@@ -110,3 +111,12 @@ def test_layouts_and_types(dtype: np.dtype, rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(place, out)
     assert not spread[:, 1::2].any()
     assert not wide[1::2].any()
+
+
+def test_zero_components_of_very_short_rows_stay_zero() -> None:
+    """The inverse length, the largest number, times what a loss multiplies it by."""
+    short = np.array([[5e-324, 0.0], [1.0, 2.0]])
+    _, (gradient, _) = fl.info_nce_loss.value_and_grad(short, np.eye(2), temperature=0.05)
+    assert gradient[0, 0] == 0
+    assert np.isinf(gradient[0, 1])
+    assert np.isfinite(gradient[1]).all()

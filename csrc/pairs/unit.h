@@ -1,8 +1,8 @@
-/* Rows divided by their length, and gradients taken back through that division. Not here: products of different rows, which
- * are BLAS's.
+/* Rows divided by their length, and gradients taken back through that division. Not here: products of different rows,
+ * which are BLAS's.
  *
  * A row of zeros stays zero, as does its gradient: its cosine with anything is 0. Lengths are taken in double, where a
- * float can neither overflow nor vanish when squared; doubles whose squares may have are scaled by a power of two first.
+ * float can neither overflow nor vanish when squared; doubles whose squares may have are scaled by a power of two.
  */
 #ifndef FASTLOSS_PAIRS_UNIT_H
 #define FASTLOSS_PAIRS_UNIT_H

@@ -286,9 +286,10 @@ def clip_and_noise(
         and secure is False
         and adjacency == "add_remove"
         and (rng is None or rng.__class__ is NoiseGenerator)
+        and (reduction == "mean" or (reduction == "sum" and expected_batch_size is None))
         and _settings.get_backend() == "native"
     ):
-        divisor = expected_batch_size if reduction == "mean" else 1.0 if reduction == "sum" else None
+        divisor = expected_batch_size if reduction == "mean" else 1.0
         done = _core.quick_clip_and_noise(grads, max_grad_norm, noise_multiplier, divisor, rng, out)
         if done is not None:
             return done
