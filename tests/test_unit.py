@@ -118,5 +118,5 @@ def test_zero_components_of_very_short_rows_stay_zero() -> None:
     short = np.array([[5e-324, 0.0], [1.0, 2.0]])
     _, (gradient, _) = fl.info_nce_loss.value_and_grad(short, np.eye(2), temperature=0.05)
     assert gradient[0, 0] == 0
-    assert np.isinf(gradient[0, 1])
+    assert gradient[0, 1] > 1e290
     assert np.isfinite(gradient[1]).all()
