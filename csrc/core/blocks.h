@@ -144,32 +144,34 @@ INLINE int pointwise_sums(pointwise_body *body, int formula, int has_weight, fl_
     real *gs = halves & FL_HALF_GRAD ? piece.grad : grad ? (real *)grad + first : NULL;
     fl_size i = 0;
     for (; i + VALUE_GROUP <= m; i += VALUE_GROUP) {
-      const real *y = xs + i, *u = ts + i, *w = has_weight ? ws + i : NULL;
-      if (grad) {
-        real *g = gs + i;
-        VECTOR_LOOP_WIDE
-        for (int l = 0; l < LANES; l++) {
-          int o = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
-          real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
-          real a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &da);
-          real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &db);
-          real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &dc);
-          real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &dd);
-          g[l] = da;
-          g[o] = db;
-          g[k] = dc;
-          g[j] = dd;
-          add_four(&sums, l, a, b, c, d);
-        }
-      } else {
-        VECTOR_LOOP_WIDE
-        for (int l = 0; l < LANES; l++) {
-          int o = l + LANES, k = l + 2 * LANES, j = l + 3 * LANES;
-          real g, a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &g);
-          real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &g);
-          real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &g);
-          real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &g);
-          add_four(&sums, l, a, b, c, d);
+      for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
+        const real *y = xs + i + r, *u = ts + i + r, *w = has_weight ? ws + i + r : NULL;
+        if (grad) {
+          real *g = gs + i + r;
+          VECTOR_LOOP_WIDE
+          for (int l = 0; l < LINE; l++) {
+            int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
+            real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
+            real a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &da);
+            real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &db);
+            real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &dc);
+            real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &dd);
+            g[l] = da;
+            g[o] = db;
+            g[k] = dc;
+            g[j] = dd;
+            add_four(&sums, r / 4 + l, a, b, c, d);
+          }
+        } else {
+          VECTOR_LOOP_WIDE
+          for (int l = 0; l < LINE; l++) {
+            int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
+            real g, a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &g);
+            real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &g);
+            real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &g);
+            real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &g);
+            add_four(&sums, r / 4 + l, a, b, c, d);
+          }
         }
       }
     }

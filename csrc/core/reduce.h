@@ -17,8 +17,11 @@
 
 _Static_assert(LANES == 32, "the folds below start at 16");
 
-/* Terms that are added up before they reach an accumulator. */
+/* Terms that are added up, by fours, before they reach an accumulator: those of a four lie one line of a cache apart, in
+ * lines that follow one another, so that memory is walked in order (LANES apart instead, loops that wait for memory took
+ * 1.3 to 1.8 times as long: float64 of 1e6 elements). */
 #define VALUE_GROUP (4 * LANES)
+enum { LINE = 64 / sizeof(real), FOUR_LINES = 4 * LINE };
 
 typedef ptrdiff_t fl_size;
 
@@ -104,8 +107,8 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
 #endif
 }
 
-/* The values of a loss (or exponentials of a row), a block at a time, as they arise: groups of four rows of lanes, then
- * what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: an error of
+/* The values of a loss (or exponentials of a row), a block at a time, as they arise: groups of fours of lines, term l of
+ * the four that begins at term r being added to lane r / 4 + l, then what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: an error of
  * at most 2^-24 = 6.0e-8, relative to the sum of absolute values. */
 typedef struct {
 #if FASTLOSS_REAL_BITS == 64
@@ -150,10 +153,11 @@ static UNUSED void sum_values(fl_size n, void *value, double *hi, double *lo) {
   value_sums sums = {{0.0}};
   fl_size i = 0;
   for (; i + VALUE_GROUP <= n; i += VALUE_GROUP)
-    for (int l = 0; l < LANES; l++) {
-      const real *w = v + i + l;
-      add_four(&sums, l, w[0], w[LANES], w[2 * LANES], w[3 * LANES]);
-    }
+    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES)
+      for (int l = 0; l < LINE; l++) {
+        const real *w = v + i + r + l;
+        add_four(&sums, r / 4 + l, w[0], w[LINE], w[2 * LINE], w[3 * LINE]);
+      }
   if (!end_values(&sums, n - i, v + i, hi, lo)) sum_block(n, v, hi, lo);
 }
 

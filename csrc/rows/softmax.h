@@ -190,19 +190,25 @@ static UNUSED void exp_sum_groups(fl_size groups, const real *x, fl_size ahead, 
 #if !MANY_REGISTERS
     exp_chunk(VALUE_GROUP, x, s, e);
 #endif
-    VECTOR_LOOP_WIDE
-    for (int l = 0; l < LANES; l++) {
+    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
 #if MANY_REGISTERS
-      real a = exp_shifted(x[l], s), b = exp_shifted(x[l + LANES], s);
-      real c = exp_shifted(x[l + 2 * LANES], s), d = exp_shifted(x[l + 3 * LANES], s);
-      e[l] = a;
-      e[l + LANES] = b;
-      e[l + 2 * LANES] = c;
-      e[l + 3 * LANES] = d;
-      add_four(sums, l, a, b, c, d);
-#else
-      add_four(sums, l, e[l], e[l + LANES], e[l + 2 * LANES], e[l + 3 * LANES]);
+      const real *y = x + r;
 #endif
+      real *z = e + r;
+      VECTOR_LOOP_WIDE
+      for (int l = 0; l < LINE; l++) {
+#if MANY_REGISTERS
+        real a = exp_shifted(y[l], s), b = exp_shifted(y[l + LINE], s);
+        real c = exp_shifted(y[l + 2 * LINE], s), d = exp_shifted(y[l + 3 * LINE], s);
+        z[l] = a;
+        z[l + LINE] = b;
+        z[l + 2 * LINE] = c;
+        z[l + 3 * LINE] = d;
+        add_four(sums, r / 4 + l, a, b, c, d);
+#else
+        add_four(sums, r / 4 + l, z[l], z[l + LINE], z[l + 2 * LINE], z[l + 3 * LINE]);
+#endif
+      }
     }
   }
 }

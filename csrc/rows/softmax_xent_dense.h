@@ -102,14 +102,16 @@ INLINE void dense_lanes(int has_p, int has_w, const dense_targets *d, fl_size n,
                         double *mass) {
   fl_size start = 0;
   for (; start + VALUE_GROUP <= n; start += VALUE_GROUP) {
-    VECTOR_LOOP_WIDE
-    for (int l = 0; l < LANES; l++) {
-      const fl_size i = start + l, j = i + LANES, k = j + LANES, q = k + LANES;
-      real a = dense_target(d, has_p, has_w, i), b = dense_target(d, has_p, has_w, j);
-      real c = dense_target(d, has_p, has_w, k), e = dense_target(d, has_p, has_w, q);
-      far[l] += (double)((dense_distance(a, m, x[i]) + dense_distance(b, m, x[j])) +
-                         (dense_distance(c, m, x[k]) + dense_distance(e, m, x[q])));
-      if (has_p) mass[l] += (double)((a + b) + (c + e));
+    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
+      VECTOR_LOOP_WIDE
+      for (int l = 0; l < LINE; l++) {
+        const fl_size i = start + r + l, j = i + LINE, k = j + LINE, q = k + LINE;
+        real a = dense_target(d, has_p, has_w, i), b = dense_target(d, has_p, has_w, j);
+        real c = dense_target(d, has_p, has_w, k), e = dense_target(d, has_p, has_w, q);
+        far[r / 4 + l] += (double)((dense_distance(a, m, x[i]) + dense_distance(b, m, x[j])) +
+                                   (dense_distance(c, m, x[k]) + dense_distance(e, m, x[q])));
+        if (has_p) mass[r / 4 + l] += (double)((a + b) + (c + e));
+      }
     }
   }
   for (; start < n; start += LANES) {
