@@ -73,8 +73,11 @@ typedef uint64_t ureal;
 #define VECTOR_LOOP_WIDE VECTOR_LOOP
 #endif
 
-/* A short loop that had better stay one: unrolled, it runs out of address registers. */
-#if defined(__GNUC__) && !defined(__clang__)
+/* A short loop that had better stay one: unrolled, it runs out of address registers, or (before compilers look for vectors)
+ * becomes a row of scalars. */
+#if defined(__clang__)
+#define ROLLED_LOOP _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
 #define ROLLED_LOOP _Pragma("GCC unroll 1")
 #else
 #define ROLLED_LOOP

@@ -108,8 +108,9 @@ static UNUSED void sum_block(fl_size n, const void *value, double *hi, double *l
 }
 
 /* The values of a loss (or exponentials of a row), a block at a time, as they arise: groups of fours of lines, term l of
- * the four that begins at term r being added to lane r / 4 + l, then what is left of the block. Pairs of floats are added up as floats, which halves the conversions to double: an error of
- * at most 2^-24 = 6.0e-8, relative to the sum of absolute values. */
+ * the four that begins at term r being added to lane r / 4 + l, then what is left of the block. Pairs of floats are added
+ * up as floats, which halves the conversions to double: an error of at most 2^-24 = 6.0e-8, relative to the sum of
+ * absolute values. */
 typedef struct {
 #if FASTLOSS_REAL_BITS == 64
   double hi[LANES], lo[LANES];
@@ -153,11 +154,13 @@ static UNUSED void sum_values(fl_size n, void *value, double *hi, double *lo) {
   value_sums sums = {{0.0}};
   fl_size i = 0;
   for (; i + VALUE_GROUP <= n; i += VALUE_GROUP)
-    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES)
-      for (int l = 0; l < LINE; l++) {
-        const real *w = v + i + r + l;
-        add_four(&sums, r / 4 + l, w[0], w[LINE], w[2 * LINE], w[3 * LINE]);
-      }
+    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
+      const real *w = v + i + r;
+      VECTOR_LOOP_WIDE
+      ROLLED_LOOP
+      for (int l = 0; l < LINE; l++)
+        add_four(&sums, r / 4 + l, w[l], w[l + LINE], w[l + 2 * LINE], w[l + 3 * LINE]);
+    }
   if (!end_values(&sums, n - i, v + i, hi, lo)) sum_block(n, v, hi, lo);
 }
 

@@ -196,6 +196,7 @@ static UNUSED void exp_sum_groups(fl_size groups, const real *x, fl_size ahead, 
 #endif
       real *z = e + r;
       VECTOR_LOOP_WIDE
+      ROLLED_LOOP
       for (int l = 0; l < LINE; l++) {
 #if MANY_REGISTERS
         real a = exp_shifted(y[l], s), b = exp_shifted(y[l + LINE], s);

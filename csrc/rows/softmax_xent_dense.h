@@ -104,6 +104,7 @@ INLINE void dense_lanes(int has_p, int has_w, const dense_targets *d, fl_size n,
   for (; start + VALUE_GROUP <= n; start += VALUE_GROUP) {
     for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
       VECTOR_LOOP_WIDE
+      ROLLED_LOOP
       for (int l = 0; l < LINE; l++) {
         const fl_size i = start + r + l, j = i + LINE, k = j + LINE, q = k + LINE;
         real a = dense_target(d, has_p, has_w, i), b = dense_target(d, has_p, has_w, j);
