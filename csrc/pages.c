@@ -86,8 +86,9 @@ static piece take_kept(size_t bytes) {
 
 void *fl_pages_take(size_t bytes, size_t *capacity) {
   piece p = {NULL, 0};
-  const int alone = bytes <= limit && enter();
+  int alone;
   if (bytes > limit) return NULL;
+  alone = enter();
   if (alone) p = take_kept(bytes);
   if (!p.data) {
     p.capacity = (bytes + GRAIN - 1) / GRAIN * GRAIN;
