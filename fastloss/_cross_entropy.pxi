@@ -28,52 +28,44 @@ cdef bint can_share_rows(const Xent *x) noexcept nogil:
 
 
 cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
-    """One row by all threads; False where it is not a row to share: ignored, of weight 0 or without a finite maximum."""
+    """One row by all threads; False where it is not a row to share: ignored or of weight 0."""
     cdef const fl_row_kernels *kernels = &x.kernels.rows
     cdef Py_ssize_t classes = x.rows.classes
     cdef Py_ssize_t group = piece // x.rows.tiles
     cdef Py_ssize_t first = piece % x.rows.tiles
     cdef Py_ssize_t row = group * x.rows.rows + first
     cdef Py_ssize_t chunks = (classes + FL_ROW_CHUNK - 1) // FL_ROW_CHUNK
-    cdef Py_ssize_t c, start
+    cdef Py_ssize_t c
     cdef fl_rows logits = at_rows(&x.logits, &x.rows, group, first, x.itemsize)
     cdef fl_rows grad = at_rows(&x.grad, &x.rows, group, first, x.itemsize)
     cdef double weight = 1.0
     cdef double upstream = 1.0
-    cdef double scale, value, largest = -INFINITY
+    cdef double value
+    cdef bint finite = True
     cdef int64_t label
-    cdef double *parts
-    cdef void *state
+    cdef void *memory
+    cdef void *shared
     read_numbers(&x.sample_weight, row, 1, &weight)
     read_numbers(&x.upstream, row, 1, &upstream)
-    scale = x.scale * weight * upstream
     load_labels(&x.labels, &x.rows, group, first, 1, &label)
     if label < 0 or weight == 0 or (x.options.class_weight != NULL and class_weight_of(x, label) == 0):
         return False
-    parts = <double *>malloc(2 * chunks * sizeof(double) + kernels.shared_row_bytes() + 64)
-    if parts == NULL:
+    memory = malloc(kernels.shared_row_bytes(classes) + 64)
+    if memory == NULL:
         return False
-    state = <void *>((<uintptr_t>(parts + 2 * chunks) + 63) // 64 * 64)
-    for c in prange(chunks, num_threads=threads, schedule="static"):
-        start = c * FL_ROW_CHUNK
-        parts[c] = kernels.shared_max(min(classes - start, <Py_ssize_t>FL_ROW_CHUNK),
-                                      <char *>logits.data + start * x.itemsize)
-    for c in range(chunks):
-        largest = max(largest, parts[c])
-    if not -INFINITY < largest < INFINITY:
-        free(parts)
-        return False
-    kernels.shared_begin(&x.options, logits.data, label, scale, largest, grad.data, state)
-    for c in prange(chunks, num_threads=threads, schedule="static"):
-        kernels.shared_chunk(state, c, &parts[2 * c], &parts[2 * c + 1], scratch + threadid() * x.scratch_bytes)
-    slot[0] = slot[1] = 0.0
-    for c in range(chunks):
-        add_pair(&slot[0], &slot[1], parts[2 * c], parts[2 * c + 1])
-    value = kernels.shared_value(state, slot[0], slot[1]) * weight
-    if grad.data != NULL:
+    shared = <void *>((<uintptr_t>memory + 63) // 64 * 64)
+    if kernels.shared_begin(&x.options, logits.data, label, x.scale * weight * upstream, grad.data, shared):
         for c in prange(chunks, num_threads=threads, schedule="static"):
-            kernels.shared_gradient(state, c)
-    free(parts)
+            kernels.shared_max(shared, c)
+        finite = kernels.shared_join(shared)
+    if finite:
+        for c in prange(chunks, num_threads=threads, schedule="static"):
+            kernels.shared_chunk(shared, c, scratch + threadid() * x.scratch_bytes)
+    if kernels.shared_value(shared, &value) and grad.data != NULL:
+        for c in prange(chunks, num_threads=threads, schedule="static"):
+            kernels.shared_gradient(shared, c)
+    free(memory)
+    value = value * weight
     slot[0] = value
     slot[1] = 0.0
     write_numbers(&x.unreduced, row, 1, &value)

@@ -17,11 +17,12 @@ cdef extern from "fastloss.h" nogil:
         size_t (*cross_entropy_scratch)(const fl_xent *) noexcept nogil
         void (*cross_entropy)(const fl_xent *, fl_size, fl_rows, const int64_t *, fl_rows, const unsigned char *,
                               const double *, double *, fl_rows, fl_rows, void *) noexcept nogil
-        size_t (*shared_row_bytes)() noexcept nogil
-        double (*shared_max)(fl_size, const void *) noexcept nogil
-        void (*shared_begin)(const fl_xent *, const void *, int64_t, double, double, void *, void *) noexcept nogil
-        void (*shared_chunk)(const void *, fl_size, double *, double *, void *) noexcept nogil
-        double (*shared_value)(void *, double, double) noexcept nogil
+        size_t (*shared_row_bytes)(fl_size) noexcept nogil
+        int (*shared_begin)(const fl_xent *, const void *, int64_t, double, void *, void *) noexcept nogil
+        void (*shared_max)(const void *, fl_size) noexcept nogil
+        int (*shared_join)(void *) noexcept nogil
+        void (*shared_chunk)(const void *, fl_size, void *) noexcept nogil
+        int (*shared_value)(void *, double *) noexcept nogil
         void (*shared_gradient)(const void *, fl_size) noexcept nogil
         size_t (*softmax_scratch)(fl_size) noexcept nogil
         void (*softmax)(fl_size, fl_size, fl_rows, fl_rows, void *) noexcept nogil

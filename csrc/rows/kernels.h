@@ -10,8 +10,9 @@
     .cross_entropy_scratch = cross_entropy_scratch,   \
     .cross_entropy = cross_entropy,                   \
     .shared_row_bytes = shared_row_bytes,             \
-    .shared_max = shared_max,                         \
     .shared_begin = shared_begin,                     \
+    .shared_max = shared_max,                         \
+    .shared_join = shared_join,                       \
     .shared_chunk = shared_chunk,                     \
     .shared_value = shared_value,                     \
     .shared_gradient = shared_gradient,               \

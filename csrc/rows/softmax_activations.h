@@ -64,7 +64,7 @@ static UNUSED double activation_row(int what, fl_size n, const real *x, real *ou
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     fl_size length = chunk_length(n, i);
     real *e = what == SOFTMAX ? out + i : work;
-    exp_sum_chunk(length, x + i, 0, k - i, s, e, &part_hi, &part_lo);
+    exp_sum_chunk(length, x + i, no_fetch, k - i, s, e, &part_hi, &part_lo);
     pair_add(&hi, &lo, part_hi, part_lo);
   }
   const real e_max = exp_shifted(m, s);

@@ -82,7 +82,7 @@ INLINE void curve_chunk(int exact, fl_size n, const real *x, fl_size without, ro
                         double *hi, double *lo) {
   double highs[LANES] = {0.0}, lows[LANES] = {0.0};
   if (!exact) {
-    exp_sum_chunk(n, x, 0, without, s, e, hi, lo);
+    exp_sum_chunk(n, x, no_fetch, without, s, e, hi, lo);
     return;
   }
   VECTOR_LOOP
@@ -114,7 +114,7 @@ static UNUSED void curve_hessian(fl_size n, fl_size y, double scale, const curve
     fl_size k = row_find(n, g, e_m);
     if (k < n) {
       g[y] = e_y;
-      double others = quotient(sum_without(n, g, k), t->sum), top = (double)e_m;
+      double others = quotient(sum_without(NULL, n, g, k), t->sum), top = (double)e_m;
       h[k] = (real)(quotient(scale * top, t->sum) * (pull * others + share * top * bend));
     }
   }

@@ -13,7 +13,7 @@
 #define DENSE_TILE_LIMIT (FASTLOSS_REAL_BITS == 32 ? TILE_CLASSES : 96)
 #define AHEAD 4096 /* classes from which the next row is fetched meanwhile: in place 1.2 times as fast (512 x 32000) */
 
-/* Scratch: the work buffers of a row or of a tile, then four rows for the copies. */
+/* Scratch: the work buffers of a row or of a tile, then four rows for the copies and what plain rows keep of their chunks. */
 typedef union {
   xent_work row;
   xent_tile tile;
@@ -23,8 +23,10 @@ typedef union {
   } dense;
 } xent_scratch;
 
+INLINE size_t copy_bytes(fl_size classes) { return ((size_t)classes * sizeof(real) + 63) / 64 * 64; }
+
 static UNUSED size_t cross_entropy_scratch(const fl_xent *o) {
-  return (sizeof(xent_scratch) + 63) / 64 * 64 + 4 * (((size_t)o->classes * sizeof(real) + 63) / 64 * 64);
+  return (sizeof(xent_scratch) + 63) / 64 * 64 + 4 * copy_bytes(o->classes) + plain_part_bytes(o->classes);
 }
 
 static UNUSED void gather_row(fl_size n, const real *from, fl_size stride, real *to) {
@@ -39,7 +41,7 @@ INLINE real *row_at(fl_rows rows, fl_size i) { return rows.data ? (real *)rows.d
 
 static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_size target, fl_rows probability,
                                   double scale, fl_rows grad, fl_rows hess, xent_work *work, real *copies) {
-  const fl_size n = c->classes, step = (fl_size)(((size_t)n * sizeof(real) + 63) / 64 * 64 / sizeof(real));
+  const fl_size n = c->classes, step = (fl_size)(copy_bytes(n) / sizeof(real));
   real *g = row_at(grad, i), *h = row_at(hess, i), *g_out = g, *h_out = h;
   const real *x = row_at(logits, i), *p = row_at(probability, i);
   if (logits.class_stride != 1) {
@@ -86,7 +88,8 @@ static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows l
     }
     return;
   }
-  if (logits.class_stride == 1 && c.classes >= AHEAD) c.ahead = logits.row_stride;
+  c.part = (plain_part *)((char *)copies + 4 * copy_bytes(c.classes));
+  if (logits.class_stride == 1 && c.classes >= AHEAD) c.ahead.read = logits.row_stride;
   for (fl_size i = 0; i < rows; i++) {
     fl_size y = probability.data ? 0 : (fl_size)target[i];
     int ignored = probability.data ? skip && skip[i] : y < 0 || (c.simple && weight_of(&c, y) == 0.0);

@@ -23,6 +23,13 @@
 #include "softmax.h"
 #include "xent_options.h"
 
+/* What the first pass over a plain row leaves of a chunk: the largest logit, the sum of exponentials, and what they are to
+ * be multiplied by. */
+typedef struct {
+  double hi, lo, weight;
+  real top;
+} plain_part;
+
 typedef struct {
   fl_size classes;
   const real *weight;     /* per class, or NULL */
@@ -30,7 +37,8 @@ typedef struct {
   double weight_sum;      /* of all classes; only where smoothing needs it */
   double z_loss;
   int smooth, simple;     /* simple: plain, if the target is an integer */
-  fl_size ahead;          /* where the next row begins, if it is to be fetched while this one is computed, or 0 */
+  fetch_ahead ahead;      /* what is fetched while exponentials are computed */
+  plain_part *part;         /* of plain rows, one for every chunk */
   logit_map map;
 } xent;
 
@@ -47,6 +55,10 @@ typedef struct {
   double term[ROW_CHUNK];
   real e[ROW_CHUNK], high[ROW_CHUNK], low[ROW_CHUNK], u[ROW_CHUNK];
 } xent_work;
+
+static UNUSED size_t plain_part_bytes(fl_size classes) {
+  return ((size_t)classes + ROW_CHUNK - 1) / ROW_CHUNK * sizeof(plain_part);
+}
 
 INLINE fl_size chunk_length(fl_size n, fl_size start) { return n - start < ROW_CHUNK ? n - start : ROW_CHUNK; }
 
@@ -68,7 +80,8 @@ static UNUSED xent make_xent(const fl_xent *o) {
   c.onehot = 1.0 - smoothing;
   c.spread = smoothing / (double)o->classes;
   c.z_loss = (double)(real)o->z_loss;
-  c.ahead = 0;
+  c.ahead = no_fetch;
+  c.part = NULL;
   c.smooth = smoothing > 0.0;
   c.weight_sum = (double)c.classes;
   if (c.smooth && c.weight) {

@@ -137,6 +137,7 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
 /* ---- Any row ---- */
 
 static UNUSED double xent_contiguous_row(const xent *c, const xent_row *row, xent_work *work) {
+  if (c->simple && !row->probability) return plain_row(c, row, work);
   real m = row_max(c->classes, row->x);
   if (!(abs_(m) <= REAL_MAX)) {
     fl_size k = single_infinity(c->classes, row->x, 1);
@@ -148,7 +149,7 @@ static UNUSED double xent_contiguous_row(const xent *c, const xent_row *row, xen
     set_offset(&mapped.map, m);
     c = &mapped;
   }
-  return c->simple && !row->probability ? plain_row(c, row, m, work) : weighted_row(c, row, m, work);
+  return weighted_row(c, row, m, work);
 }
 
 #endif

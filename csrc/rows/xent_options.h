@@ -43,16 +43,16 @@ typedef struct fl_row_kernels {
                         fl_rows grad, fl_rows hess, void *scratch);
 
   /* One long row shared out among threads: a plain one (integer target; class weights and temperature at most), whose
-   * classes are contiguous and whose largest logit is finite. The bits are those of cross_entropy(). In this order:
-   * shared_max over parts of the row; shared_begin with the largest; shared_chunk for every chunk of FL_ROW_CHUNK
-   * classes, each once, by any thread with a scratch of its own; shared_value with the chunks' sums added up as pairs
-   * in order; shared_gradient for every chunk, where there is a gradient. */
-  size_t (*shared_row_bytes)(void);
-  double (*shared_max)(fl_size n, const void *logits);
-  void (*shared_begin)(const fl_xent *options, const void *logits, int64_t target, double scale, double max, void *grad,
-                       void *shared);
-  void (*shared_chunk)(const void *shared, fl_size chunk, double *hi, double *lo, void *scratch);
-  double (*shared_value)(void *shared, double hi, double lo);
+   * classes are contiguous. The bits are those of cross_entropy(). In this order: shared_begin; where it returns 1,
+   * shared_max for every chunk of FL_ROW_CHUNK classes, and shared_join, which returns 0 where shared_chunk is to be left
+   * out; shared_chunk for every chunk, each once, by any thread with a scratch of its own; shared_value; and where it
+   * returns 1 and there is a gradient, shared_gradient for every chunk. */
+  size_t (*shared_row_bytes)(fl_size classes);
+  int (*shared_begin)(const fl_xent *options, const void *logits, int64_t target, double scale, void *grad, void *shared);
+  void (*shared_max)(const void *shared, fl_size chunk);
+  int (*shared_join)(void *shared);
+  void (*shared_chunk)(const void *shared, fl_size chunk, void *scratch);
+  int (*shared_value)(void *shared, double *value);
   void (*shared_gradient)(const void *shared, fl_size chunk);
 
   /* Bytes of scratch for the three activations. */
