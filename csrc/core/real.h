@@ -104,6 +104,13 @@ typedef uint64_t ureal;
 #define ONCE static
 #endif
 
+/* Of a function for rare inputs: small rather than fast. */
+#if defined(__GNUC__) || defined(__clang__)
+#define RARE static __attribute__((cold, noinline, unused))
+#else
+#define RARE ONCE
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNUSED __attribute__((unused))

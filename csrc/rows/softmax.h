@@ -272,7 +272,7 @@ static UNUSED fl_size row_find(fl_size n, const real *x, real m) { return find_c
 
 /* What is left of a row whose maximum is infinite or that has no number: the index of its only +inf, or -1 where a
  * NaN, a second +inf or nothing but -inf leaves no limit. */
-static UNUSED fl_size single_infinity(fl_size n, const real *x, fl_size stride) {
+RARE fl_size single_infinity(fl_size n, const real *x, fl_size stride) {
   fl_size at = -1;
   for (fl_size c = 0; c < n; c++) {
     real v = x[c * stride];

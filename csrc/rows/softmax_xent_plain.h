@@ -58,7 +58,7 @@ INLINE real mapped_logit(const xent *c, real x, real *low) {
 }
 
 /* The one shift of a joint row, whose largest logit is finite. */
-static UNUSED void plain_join(xent *c, plain_state *p) {
+RARE void plain_join(xent *c, plain_state *p) {
   real low;
   if (c->map.on) set_offset(&c->map, p->m);
   p->shift.base = mapped_logit(c, p->m, &low);
@@ -85,7 +85,7 @@ static UNUSED void plain_chunk(const xent *c, const xent_row *row, const plain_s
 
 /* What an exponential with the shift of `top` is to be multiplied by for that of m >= top: 2^n, or 2^n e^d where one of the
  * two is beyond EXP_BASE and the other not. */
-static UNUSED double part_weight(real top, real m) {
+ONCE double part_weight(real top, real m) {
   if (top == m) return 1.0;
   if (top < -REAL_MAX) return 0.0;
   const row_shift own = shift_of(top, R(0.0)), common = shift_of(m, R(0.0));
@@ -102,7 +102,7 @@ static UNUSED double part_weight(real top, real m) {
 }
 
 /* The row's only +inf, where the first pass has left every chunk with one as it was; -1 beside another one or a NaN. */
-static UNUSED fl_size plain_infinity(const xent *c, const xent_row *row, const plain_state *p) {
+RARE fl_size plain_infinity(const xent *c, const xent_row *row, const plain_state *p) {
   fl_size at = -1;
   if (p->joint) return single_infinity(c->classes, row->x, 1);
   for (fl_size i = 0; i < c->classes; i += ROW_CHUNK) {
@@ -145,7 +145,7 @@ static UNUSED int plain_value(const xent *c, const xent_row *row, plain_state *p
 }
 
 /* Second pass. */
-static UNUSED void plain_gradient(const xent *c, const xent_row *row, const plain_state *p, fl_size i) {
+ONCE void plain_gradient(const xent *c, const xent_row *row, const plain_state *p, fl_size i) {
   const fl_size n = chunk_length(c->classes, i), y = row->target - i;
   const double weight = c->part[i / ROW_CHUNK].weight, factor = p->factor * weight;
   real *g = row->g + i;
