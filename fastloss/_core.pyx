@@ -19,7 +19,7 @@ from cpython.buffer cimport (
 )
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, isinf
+from libc.math cimport INFINITY, isfinite, isinf
 from libc.stdint cimport SIZE_MAX, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcmp, strstr

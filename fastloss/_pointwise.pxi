@@ -61,12 +61,14 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
     cdef void *written[OPERANDS]
     cdef double more_hi, more_lo
     cdef int k, status = GOOD
+    # A sum shows a bad sign by itself; with a pass over the targets before it, hinge_loss took 1.2 to 1.4 times as long.
+    cdef bint shown = job.sums and job.target_domain == FL_SIGN
     for k in range(INPUTS):
         if job.halves >> k & 1:
             read[k] = job.operand[k].data + 2 * start
         else:
             read[k] = fl_operand_read(&job.operand[k], kernels, start, n, scratch + k * step)
-    if not in_domain(job, TARGET, job.target_domain, n, read[TARGET]):
+    if not shown and not in_domain(job, TARGET, job.target_domain, n, read[TARGET]):
         status |= BAD_TARGET
     if not in_domain(job, X, job.x_domain, n, read[X]):
         status |= BAD_PREDICTION
@@ -80,6 +82,8 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
             read[X] = scratch + X * step
         job.body_sum(n, job.halves, read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD],
                      &more_hi, &more_lo)
+        if shown and not isfinite(more_hi) and not in_domain(job, TARGET, FL_SIGN, n, read[TARGET]):
+            status |= BAD_TARGET
     else:
         if job.has_aux and read[AUX] == NULL and job.constant_aux != 1.0:
             kernels.fill(n, job.constant_aux, scratch + AUX * step)

@@ -1,5 +1,6 @@
 """Everything that raises: the type of the error, what its message names, and that nothing was written."""
 
+import itertools
 import re
 
 import numpy as np
@@ -177,6 +178,28 @@ def test_target_domains(name, in_place, dtype, isa):
             with raises(ValueError, f"target[{at}] = ", *parts):
                 getattr(fl, name).value_and_grad(x, t, grad_out=x if in_place else None)
             assert (x == 0.5).all()
+
+
+@pytest.mark.parametrize("name", ["hinge_loss", "squared_hinge_loss", "soft_margin_loss"])
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
+def test_signs_are_looked_at_while_values_are_summed(name, kind, isa):
+    """A label that is no sign shows, whatever its weight or its neighbours; and nothing else is taken for one."""
+    loss = getattr(fl, name)
+    for n, at in itertools.product((1, 130, 2100), (0, 57, 128, 2049)):
+        x, t, weight = np.full(n, 0.5, kind), np.where(np.arange(n) % 3, 1, -1).astype(kind), np.ones(n, kind)
+        at = min(at, n - 1)
+        for nan in (False, True):
+            x[0] = NAN if nan else 0.5
+            assert np.isnan(loss.value_and_grad(x, t)[0]) == nan
+            assert np.isnan(loss.value_and_grad(x, t, sample_weight=weight)[0]) == nan
+            for bad in (0, 2, -1.5, np.nextafter(x.dtype.type(1), x.dtype.type(2)), NAN, INF):
+                label, silent = t.copy(), weight.copy()
+                label[at], silent[at] = bad, 0
+                for options in ({}, {"sample_weight": silent}, {"reduction": "sum"}, {"reduction": "none"}):
+                    with raises(ValueError, f"target[{at}] = "):
+                        loss(x, label, **options)
+                    with raises(ValueError, f"target[{at}] = "):
+                        loss.value_and_grad(x, label, **options)
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1.0000002, INF, -INF])

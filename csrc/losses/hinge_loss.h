@@ -5,8 +5,9 @@
  */
 INLINE void hinge_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
   real z = p[0] - t * x, nan = LIMITS(p) && z != z ? z : R(0.0);
+  const int inside = !(z <= R(0.0)); /* one comparison for both */
   (void)aux;
-  *value = max_(R(0.0), z);
-  *grad = z > R(0.0) ? -t : nan;
+  *value = inside ? z : R(0.0);
+  *grad = inside ? nan - t : R(0.0);
   *hess = nan;
 }

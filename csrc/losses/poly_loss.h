@@ -112,6 +112,6 @@ static void poly_loss_loops(fl_pointwise *self, fl_size n, const void *x, const 
 static int poly_loss_sums(fl_size n, int halves, const void *x, const void *t, const void *w, const double *p, double s,
                           void *g, double *hi, double *lo) {
   if (p[0] > 1.0) return 0;
-  return w ? pointwise_sums(poly_loss, 0, 1, n, halves, x, t, w, p, s, g, hi, lo)
-           : pointwise_sums(poly_loss, 0, 0, n, halves, x, t, NULL, p, s, g, hi, lo);
+  return w ? pointwise_sums(poly_loss, 0, 0, 1, n, halves, x, t, w, p, s, g, hi, lo)
+           : pointwise_sums(poly_loss, 0, 0, 0, n, halves, x, t, NULL, p, s, g, hi, lo);
 }
