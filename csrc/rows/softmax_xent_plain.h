@@ -61,8 +61,8 @@ INLINE real mapped_logit(const xent *c, real x, real *low) {
 RARE void plain_join(xent *c, plain_state *p) {
   real low;
   if (c->map.on) set_offset(&c->map, p->m);
-  p->shift.base = mapped_logit(c, p->m, &low);
-  p->shift = shift_of(p->shift.base, low);
+  const real m = mapped_logit(c, p->m, &low);
+  p->shift = shift_of(m, low);
   for (fl_size k = 0; k < chunks_of(c); k++) c->part[k].top = p->m;
 }
 
