@@ -57,6 +57,20 @@ def test_chunks_at_any_distance(dtype, isa, rng):
             assert all(e <= bound + slack for e, bound in zip(worst, BOUNDS, strict=True)), (row, at, worst)
 
 
+@pytest.mark.parametrize("options", [{"temperature": 0.7}, {"temperature": 3.0}, {"class_weight": 1}])
+def test_options_of_plain_rows(options, dtype, isa, rng):
+    """A temperature's rows have one shift, which a pass of its own finds; class weights change no exponential."""
+    for level in (0.0, 300.0, -2000.0):
+        x = row_of([level, level + 2.0, level - 90.0], dtype, rng)[np.newaxis]
+        weight = rng.uniform(0.5, 2, x.size).astype(dtype)
+        given = {"class_weight": weight} if "class_weight" in options else options
+        for at in (5, int(np.argmax(x))):
+            got = all_forms(x, np.array([at]), reduction="none", **given)
+            want = truth("cross_entropy", x, np.array([at]), given, dtype, reduction="none")
+            slack = REFERENCE_ULPS[np.dtype(dtype)] if EXTENDED else np.inf
+            assert all(e <= 8.0 + slack for e in worst_ulps(got, want, dtype)), (level, at)
+
+
 @pytest.mark.parametrize("level", [0.0, 300.0, 1e4, 1e30])
 def test_limits_in_any_chunk(level, dtype, isa, rng):
     """A single +inf takes all; with another one, or a NaN anywhere, there is no limit; -inf is no class at all."""

@@ -93,22 +93,20 @@ typedef uint64_t ureal;
 /* Accumulators of a sum: fixed in the source, so that a sum has the same bits on every target. */
 #define LANES 32
 
-/* Of a function that many loops call: a copy in each would cost more than the calls. */
+/* ONCE: of a function that many loops call; a copy in each would cost more than the calls. RARE: of one for rare inputs,
+ * small rather than fast. */
 #if defined(__clang__)
 #define ONCE static __attribute__((noinline, unused))
+#define RARE static __attribute__((cold, noinline, unused))
 #elif defined(__GNUC__)
 #define ONCE static __attribute__((noinline, noclone, unused))
+#define RARE static __attribute__((cold, noinline, noclone, unused))
 #elif defined(_MSC_VER)
 #define ONCE static __declspec(noinline)
+#define RARE static __declspec(noinline)
 #else
 #define ONCE static
-#endif
-
-/* Of a function for rare inputs: small rather than fast. */
-#if defined(__GNUC__) || defined(__clang__)
-#define RARE static __attribute__((cold, noinline, unused))
-#else
-#define RARE ONCE
+#define RARE static
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

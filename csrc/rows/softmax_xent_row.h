@@ -38,7 +38,7 @@ typedef struct {
   double z_loss;
   int smooth, simple;     /* simple: plain, if the target is an integer */
   fetch_ahead ahead;      /* what is fetched while exponentials are computed */
-  plain_part *part;         /* of plain rows, one for every chunk */
+  plain_part *part;       /* of plain rows, one for every chunk */
   logit_map map;
 } xent;
 
@@ -118,8 +118,8 @@ INLINE double infinite_u(const xent *c, const real *probability, fl_size stride,
 
 /* A row whose one +inf is at class k: p is its one-hot; k < 0: no limit, NaN. The strides are those of the arrays. */
 RARE double infinite_row(const xent *c, fl_size k, const real *x, fl_size x_stride, const real *probability,
-                                  fl_size probability_stride, fl_size target, double scale, real *g, fl_size g_stride,
-                                  real *h, fl_size h_stride) {
+                         fl_size probability_stride, fl_size target, double scale, real *g, fl_size g_stride, real *h,
+                         fl_size h_stride) {
   double total = 0.0, hi = 0.0, lo = 0.0, value = 0.0, z = c->z_loss * (probability ? 1.0 : weight_of(c, target));
   if (k < 0) {
     for (fl_size i = 0; i < c->classes; i++) {
