@@ -60,8 +60,10 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
  * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere. */
 typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
-/* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is. */
-enum { FL_HALF_X = 1 << 0, FL_HALF_TARGET = 1 << 1, FL_HALF_WEIGHT = 1 << 3, FL_HALF_GRAD = 1 << 6, FL_BFLOAT16 = 1 << 8 };
+/* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is.
+ * FL_SHOW_SIGNS, of a loss whose labels are signs: the sum shall be NaN where one is not, whatever its weight. */
+enum { FL_HALF_X = 1 << 0, FL_HALF_TARGET = 1 << 1, FL_HALF_WEIGHT = 1 << 3, FL_HALF_GRAD = 1 << 6, FL_BFLOAT16 = 1 << 8,
+       FL_SHOW_SIGNS = 1 << 9 };
 /* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and
  * .sum_values give it. weight and grad may be NULL; grad must not be x. halves: of those above, for the float kernel;
  * such arrays may have any alignment. */

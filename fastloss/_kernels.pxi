@@ -108,6 +108,7 @@ cdef extern from "fastloss.h" nogil:
         FL_HALF_X
         FL_HALF_GRAD
         FL_BFLOAT16
+        FL_SHOW_SIGNS
         FL_ANY
         FL_UNIT_INTERVAL
         FL_SIGN

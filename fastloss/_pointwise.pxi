@@ -80,7 +80,7 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         if written[GRAD] == read[X]:  # the kernel may need the block twice
             memcpy(scratch + X * step, read[X], n * (2 if job.halves & FL_HALF_X else kernels.bits // 8))
             read[X] = scratch + X * step
-        job.body_sum(n, job.halves, read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD],
+        job.body_sum(n, job.halves | (FL_SHOW_SIGNS if shown else 0), read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD],
                      &more_hi, &more_lo)
         if shown and not isfinite(more_hi) and not in_domain(job, TARGET, FL_SIGN, n, read[TARGET]):
             status |= BAD_TARGET

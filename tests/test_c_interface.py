@@ -99,6 +99,23 @@ def test_pointwise(case, dtype, rng):
                 )
 
 
+@pytest.mark.parametrize("name", ["hinge_loss", "squared_hinge_loss", "soft_margin_loss"])
+def test_padding_has_weight_zero(name, dtype, rng):
+    """What is called from C looks at no target: a label that is no sign counts as 0 where its weight is 0."""
+    for n in (10, 300):
+        x, t = rng.standard_normal(n).astype(dtype), rng.choice([-1, 1], n).astype(dtype)
+        weight, grad = np.ones(n, dtype), np.full((2, n), 7, dtype)
+        weight[[3, n - 1]] = 0
+        padded = np.where(weight == 0, 0, t).astype(dtype)
+        call, made = function("pointwise_sum", dtype), loss(name)
+        sums = [
+            call(made, n, *map(address, (x, labels, weight)), 1.0, address(out))
+            for labels, out in zip((t, padded), grad, strict=True)
+        ]
+        assert sums[0] == pytest.approx(sums[1], rel=1e-7)
+        assert same_bits(grad[0], grad[1])
+
+
 @pytest.mark.parametrize("n", [64 * 2048, 64 * 2048 + 1, 300_001])
 def test_long_sums_are_added_in_the_same_order(n, dtype, rng):
     x, t = (rng.standard_normal(n).astype(dtype) for _ in range(2))

@@ -130,6 +130,24 @@ def test_tiny_probabilities_keep_their_digits(scale, dtype, isa, rng):
         assert error[reach[:, 3:]].max() <= 4.0
 
 
+@pytest.mark.parametrize("base", [0.0, 1500.0, 1519.5, -1519.5, -2300.0])
+def test_large_weights_meet_tiny_probabilities(base, isa):
+    """Two chunks of one logit each, so far apart that a probability alone is subnormal or nothing: the gradient and the
+    Hessian times 1e30 are ordinary numbers. Beyond 760 a probability is 0."""
+    for gap in (60.0, 650.0, 707.0, 709.0, 730.0, 744.0, 746.0, 755.0):
+        x = np.full((1, 2 * CHUNK), -np.inf)
+        x[0, 7], x[0, CHUNK + 9] = base, base + gap
+        given = {"reduction": "none", "sample_weight": 1e30}
+        results = all_forms(x, np.array([CHUNK + 9]), **given)
+        short = ce.value_grad_hess(x[:, [7, CHUNK + 9]], np.array([1]), **given)
+        wide = x[0, [7, CHUNK + 9]].astype(np.longdouble)
+        p = np.exp(wide[0] - wide[1]) * np.longdouble(1e30)
+        for got, same in zip(results[1:], short[1:], strict=True):
+            bound = 4 * np.finfo(float).eps if EXTENDED else 1e-10
+            assert abs(got[0, 7] / p - 1) <= bound
+            assert got[0, 7] == pytest.approx(same[0, 0], rel=4e-15)
+
+
 @pytest.mark.parametrize("what", ["levels", "infinite", "two", "nan", "masked"])
 def test_shared_rows_have_the_same_chunks(what, dtype, rng):
     """The team's way to a single long row: the same bits as one thread's, also where limits leave chunks untouched."""

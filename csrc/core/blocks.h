@@ -106,7 +106,8 @@ INLINE real weighted_body(pointwise_body *body, real x, real t, const real *w, c
   return w ? weighted(*w, v) : v;
 }
 
-/* v, but NaN where one of the targets is not -1 or +1; signs, a constant: 0 where they may be anything. */
+/* v, but NaN, so that the block is looked at again, where one of the targets is not -1 or +1; signs, a constant: 0 where they
+ * may be anything. */
 INLINE real if_signs(int signs, real a, real b, real c, real d, real v) {
   const ureal one = bits_of(R(1.0));
   ureal others = (bits_of(a) ^ one) | (bits_of(b) ^ one) | (bits_of(c) ^ one) | (bits_of(d) ^ one);

@@ -83,22 +83,39 @@ static UNUSED void plain_chunk(const xent *c, const xent_row *row, const plain_s
                &part->lo);
 }
 
-/* What an exponential with the shift of `top` is to be multiplied by for that of m >= top: 2^n, or 2^n e^d where one of the
- * two is beyond EXP_BASE and the other not. */
-ONCE double part_weight(real top, real m) {
-  if (top == m) return 1.0;
-  if (top < -REAL_MAX) return 0.0;
-  const row_shift own = shift_of(top, R(0.0)), common = shift_of(m, R(0.0));
-  const double n = (double)(common.magic - own.magic), d = (double)own.base - (double)common.base;
-  if (n * 0.6931 + d < -745.2) return 0.0;
+/* 2^n, a normal number. */
+INLINE double power_of_two(double n) { return double_of((uint64_t)(1023 + (int)n) << 52); }
+
+/* The factors by which an exponential with the shift of part->top is to be multiplied for that of m >= top: 2^n, or 2^n e^d
+ * where one of the two is beyond EXP_BASE and the other not. */
+ONCE void weigh_part(plain_part *part, real m) {
+  part->weight = part->more = 1.0;
+  if (part->top == m) return;
+  part->weight = 0.0;
+  if (part->top < -REAL_MAX) return;
+  const row_shift own = shift_of(part->top, R(0.0)), common = shift_of(m, R(0.0));
+  const double d = (double)own.base - (double)common.base;
+  double n = (double)(common.magic - own.magic), low, rest;
+  const double size = n * 0.6931 + d;
+  if (size < -1400.0) return;
+  if (size < -600.0) {
+    n += 1000.0;
+    part->more = 0x1p-1000;
+  }
   if (d == 0.0) {
-    const int half = (int)n / 2, rest = (int)n - half;
-    return double_of((uint64_t)(1023 + half) << 52) * double_of((uint64_t)(1023 + rest) << 52);
+    part->weight = power_of_two(n);
+    return;
   }
   /* d + n ln 2 in two words, the second below half a unit of the first; ln 2 in two as well, the first of 29 bits */
-  double low, more, x = double_sum(d, n * 0x1.62e42ffp-1, &low);
-  x = double_fast_sum(x, low + n * -0x1.718432a1b0e26p-35, &more);
-  return double_exp(x, more);
+  double x = double_sum(d, n * 0x1.62e42ffp-1, &low);
+  x = double_fast_sum(x, low + n * -0x1.718432a1b0e26p-35, &rest);
+  part->weight = double_exp(x, rest);
+}
+
+/* A chunk times its weight. */
+static UNUSED void scale_by_part(fl_size n, const plain_part *part, real *e) {
+  if (part->weight != 1.0) scale_chunk(n, e, part->weight, e);
+  if (part->more != 1.0) scale_chunk(n, e, part->more, e);
 }
 
 /* The row's only +inf, where the first pass has left every chunk with one as it was; -1 beside another one or a NaN. */
@@ -128,8 +145,8 @@ static UNUSED int plain_value(const xent *c, const xent_row *row, plain_state *p
   }
   for (fl_size k = 0; k < chunks_of(c); k++) {
     plain_part *part = &c->part[k];
-    part->weight = part_weight(part->top, p->m);
-    pair_add(&hi, &lo, part->hi * part->weight, part->lo * part->weight);
+    weigh_part(part, p->m);
+    pair_add(&hi, &lo, part->hi * part->weight * part->more, part->lo * part->weight * part->more);
   }
   const real m = mapped_logit(c, p->m, &m_low), y = mapped_logit(c, p->logit_y, &y_low);
   if (!p->joint) p->shift = shift_of(m, m_low);
@@ -147,11 +164,12 @@ static UNUSED int plain_value(const xent *c, const xent_row *row, plain_state *p
 /* Second pass. */
 ONCE void plain_gradient(const xent *c, const xent_row *row, const plain_state *p, fl_size i) {
   const fl_size n = chunk_length(c->classes, i), y = row->target - i;
-  const double weight = c->part[i / ROW_CHUNK].weight, factor = p->factor * weight;
+  const plain_part *part = &c->part[i / ROW_CHUNK];
+  const double factor = p->factor * part->weight;
   real *g = row->g + i;
-  if (weight != 1.0 && fabs(factor) < DBL_MIN) { /* not itself, but times an exponential it may be a normal number */
-    scale_chunk(n, g, p->factor, g);
-    scale_chunk(n, g, weight, g);
+  if (part->more != 1.0 || (part->weight != 1.0 && fabs(factor) < DBL_MIN)) {
+    scale_chunk(n, g, p->factor, g); /* first: it may be large */
+    scale_by_part(n, part, g);
   } else {
     scale_chunk(n, g, factor, g);
   }
@@ -173,7 +191,7 @@ static UNUSED double sum_without(const plain_part *part, fl_size n, real *e, fl_
   const real kept = e[without];
   e[without] = R(0.0);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
-    const double weight = part ? part[i / ROW_CHUNK].weight : 1.0;
+    const double weight = part ? part[i / ROW_CHUNK].weight * part[i / ROW_CHUNK].more : 1.0;
     sum_block(chunk_length(n, i), e + i, &part_hi, &part_lo);
     pair_add(&hi, &lo, part_hi * weight, part_lo * weight);
   }
@@ -200,9 +218,12 @@ static UNUSED void plain_hessian(const xent *c, const xent_row *row, const plain
   const double inverse = quotient(1.0, p->sum);
   for (fl_size i = 0; i < n; i += ROW_CHUNK) {
     const fl_size length = chunk_length(n, i);
-    const double weight = c->part[i / ROW_CHUNK].weight;
-    hess_chunk(length, row->g + i, (real)(inverse * weight), (real)(slope * p->factor), work->e);
-    if (weight != 1.0) scale_chunk(length, work->e, weight, work->e);
+    const plain_part *part = &c->part[i / ROW_CHUNK];
+    const real share = (real)(inverse * part->weight * part->more);
+    const double factor = slope * p->factor * part->weight;
+    const int apart = part->more != 1.0 || (part->weight != 1.0 && fabs(factor) < (double)REAL_MIN);
+    hess_chunk(length, row->g + i, share, (real)(apart ? slope * p->factor : factor), work->e);
+    if (apart) scale_by_part(length, part, work->e);
     plain_gradient(c, row, p, i);
     memcpy(row->h + i, work->e, (size_t)length * sizeof(real));
   }

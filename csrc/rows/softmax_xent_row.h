@@ -23,10 +23,10 @@
 #include "softmax.h"
 #include "xent_options.h"
 
-/* What the first pass over a plain row leaves of a chunk: the largest logit, the sum of exponentials, and what they are to
- * be multiplied by. */
+/* What the first pass over a plain row leaves of a chunk: the largest logit and the sum of exponentials; and what these are
+ * to be multiplied by, in two factors that are normal numbers, because the gradient's own factor may be large. */
 typedef struct {
-  double hi, lo, weight;
+  double hi, lo, weight, more;
   real top;
 } plain_part;
 
