@@ -112,10 +112,17 @@ ONCE void weigh_part(plain_part *part, real m) {
   part->weight = double_exp(x, rest);
 }
 
-/* A chunk times its weight. */
+/* A chunk's factor and its weight in one: *whole; 0 where that is no normal number, though its multiples may be some. A
+ * float kernel has all it needs in a double. */
+INLINE int one_factor(const plain_part *part, double factor, double *whole) {
+  const int alone = part->weight == 0.0 || (part->weight == 1.0 && part->more == 1.0);
+  *whole = factor * part->weight * part->more;
+  return FASTLOSS_REAL_BITS == 32 || alone || fabs(*whole) >= DBL_MIN;
+}
+
 static UNUSED void scale_by_part(fl_size n, const plain_part *part, real *e) {
-  if (part->weight != 1.0) scale_chunk(n, e, part->weight, e);
-  if (part->more != 1.0) scale_chunk(n, e, part->more, e);
+  scale_chunk(n, e, part->weight, e);
+  scale_chunk(n, e, part->more, e);
 }
 
 /* The row's only +inf, where the first pass has left every chunk with one as it was; -1 beside another one or a NaN. */
@@ -165,13 +172,13 @@ static UNUSED int plain_value(const xent *c, const xent_row *row, plain_state *p
 ONCE void plain_gradient(const xent *c, const xent_row *row, const plain_state *p, fl_size i) {
   const fl_size n = chunk_length(c->classes, i), y = row->target - i;
   const plain_part *part = &c->part[i / ROW_CHUNK];
-  const double factor = p->factor * part->weight;
+  double whole;
   real *g = row->g + i;
-  if (part->more != 1.0 || (part->weight != 1.0 && fabs(factor) < DBL_MIN)) {
+  if (one_factor(part, p->factor, &whole)) {
+    scale_chunk(n, g, whole, g);
+  } else {
     scale_chunk(n, g, p->factor, g); /* first: it may be large */
     scale_by_part(n, part, g);
-  } else {
-    scale_chunk(n, g, factor, g);
   }
   if (y >= 0 && y < n) g[y] = (real)(0.0 - quotient(p->scale * p->rest, p->sum));
 }
@@ -220,10 +227,12 @@ static UNUSED void plain_hessian(const xent *c, const xent_row *row, const plain
     const fl_size length = chunk_length(n, i);
     const plain_part *part = &c->part[i / ROW_CHUNK];
     const real share = (real)(inverse * part->weight * part->more);
-    const double factor = slope * p->factor * part->weight;
-    const int apart = part->more != 1.0 || (part->weight != 1.0 && fabs(factor) < (double)REAL_MIN);
-    hess_chunk(length, row->g + i, share, (real)(apart ? slope * p->factor : factor), work->e);
-    if (apart) scale_by_part(length, part, work->e);
+    double whole;
+    const int one = one_factor(part, slope * p->factor, &whole);
+    const double lift = one && fabs(whole) < (double)REAL_MIN ? 0x1p60 : 1.0; /* as in scale_chunk */
+    hess_chunk(length, row->g + i, share, (real)(one ? whole * lift : slope * p->factor), work->e);
+    if (lift != 1.0) scale_chunk(length, work->e, 0x1p-60, work->e);
+    if (!one) scale_by_part(length, part, work->e);
     plain_gradient(c, row, p, i);
     memcpy(row->h + i, work->e, (size_t)length * sizeof(real));
   }
