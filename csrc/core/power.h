@@ -35,14 +35,7 @@ INLINE double double_product(double a, double b, double *low) {
   return p;
 }
 
-/* sum + *low == a + b. */
-INLINE double double_sum(double a, double b, double *low) {
-  double s = a + b, bb = s - a;
-  *low = (a - (s - bb)) + (b - bb);
-  return s;
-}
-
-/* The same for |a| >= |b| or a = 0. */
+/* sum + *low == a + b, for |a| >= |b| or a = 0. */
 INLINE double double_fast_sum(double a, double b, double *low) {
   double s = a + b;
   *low = b - (s - a);

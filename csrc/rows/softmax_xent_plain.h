@@ -4,8 +4,9 @@
  *
  * The first pass finds a chunk's largest logit and, while the chunk is in the nearest cache, its exponentials with the
  * shift of that one. The shifts of two chunks differ by a power of two (softmax.h), by which the second pass multiplies
- * what it multiplies anyway: nothing is rounded that would not be with the shift of the row's maximum, and that maximum
- * needs no pass of its own (a row of 4e6 classes on two threads: 0.85 of the time, in double 0.75).
+ * what it multiplies anyway: nothing is rounded that would not be with the shift of the row's maximum (but for chunks on
+ * both sides of EXP_BASE, see weigh_part), and that maximum needs no pass of its own (a row of 4e6 classes on two threads:
+ * 0.85 of the time, in double 0.75).
  */
 #ifndef FASTLOSS_SOFTMAX_XENT_PLAIN_H
 #define FASTLOSS_SOFTMAX_XENT_PLAIN_H
@@ -95,7 +96,7 @@ ONCE void weigh_part(plain_part *part, real m) {
   if (part->top < -REAL_MAX) return;
   const row_shift own = shift_of(part->top, R(0.0)), common = shift_of(m, R(0.0));
   const double d = (double)own.base - (double)common.base;
-  double n = (double)(common.magic - own.magic), low, rest;
+  double n = (double)(common.magic - own.magic), rest;
   const double size = n * 0.6931 + d;
   if (size < -1400.0) return;
   if (size < -600.0) {
@@ -107,8 +108,9 @@ ONCE void weigh_part(plain_part *part, real m) {
     return;
   }
   /* d + n ln 2 in two words, the second below half a unit of the first; ln 2 in two as well, the first of 29 bits */
-  double x = double_sum(d, n * 0x1.62e42ffp-1, &low);
-  x = double_fast_sum(x, low + n * -0x1.718432a1b0e26p-35, &rest);
+  double x = d, low = 0.0;
+  pair_add(&x, &low, n * 0x1.62e42ffp-1, n * -0x1.718432a1b0e26p-35);
+  x = double_fast_sum(x, low, &rest);
   part->weight = double_exp(x, rest);
 }
 

@@ -138,7 +138,8 @@ static UNUSED double weighted_row(const xent *c, const xent_row *row, real m, xe
 
 static UNUSED double xent_contiguous_row(const xent *c, const xent_row *row, xent_work *work) {
   if (c->simple && !row->probability) return plain_row(c, row, work);
-  if (row->probability && c->ahead.read && c->classes <= 2 * ROW_CHUNK) /* more than caches would wait for the pass over x */
+  /* of a longer row, they would be out of the nearest caches again before they are read */
+  if (row->probability && c->ahead.read && c->classes <= 2 * ROW_CHUNK)
     for (fl_size i = 0; i < c->classes; i += VALUE_GROUP) prefetch_group(0, row->probability + i);
   real m = row_max(c->classes, row->x);
   if (!(abs_(m) <= REAL_MAX)) {
