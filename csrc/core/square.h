@@ -1,6 +1,7 @@
 /* Four columns of eight rows (by AVX-512, of WIDE_ROWS rows too) transposed, between rows some way apart and a tile of
- * `width` rows side by side: [4][width]. On the way back every row is multiplied by its factor, unless factor, known when
- * compiling, is NULL. Not for anything else: the one place where kernels shuffle.
+ * `width` rows side by side: [4][width]; and where DEEP_ROWS is defined, eight columns of so many rows, which take half the
+ * loads and stores. On the way back every row is multiplied by its factor, unless factor, known when compiling, is NULL. Not
+ * for anything else: the one place where kernels shuffle.
  *
  * By AVX2 in registers. The portable form goes through a small square on the stack, because a constant stride of four is
  * what compilers turn into shuffles (NEON: ld4, st4); the wide loads then wait for the narrow stores before them, and
@@ -88,6 +89,74 @@ INLINE void store_wide_square(const real *tile, ptrdiff_t width, const real *fac
     _mm_storeu_ps(row + 8 * stride, _mm512_extractf32x4_ps(v[l], 2));
     _mm_storeu_ps(row + 12 * stride, _mm512_extractf32x4_ps(v[l], 3));
   }
+}
+
+#define DEEP_ROWS 16
+
+/* The quarters of v[k] and v[k + 4] that belong together: the first and third to v[k], the others to v[k + 4]. Its own inverse. */
+INLINE void join_quarters(__m512 *v) {
+  const __m512i even = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+  const __m512i odd = _mm512_setr_epi32(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  for (int k = 0; k < 4; k++) {
+    __m512 a = v[k];
+    v[k] = _mm512_permutex2var_ps(a, even, v[k + 4]);
+    v[k + 4] = _mm512_permutex2var_ps(a, odd, v[k + 4]);
+  }
+}
+
+/* Rows l and l + 8 in the two halves of a vector. */
+INLINE void load_deep(const real *data, ptrdiff_t stride, real *tile, ptrdiff_t width) {
+  __m512 v[8];
+  for (int l = 0; l < 8; l++)
+    v[l] = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(data + l * stride)),
+                              _mm256_loadu_ps(data + (l + 8) * stride), 1);
+  turn_four_squares(v);
+  turn_four_squares(v + 4);
+  join_quarters(v);
+  for (int c = 0; c < 8; c++) _mm512_storeu_ps(tile + c * width, v[c]);
+}
+
+INLINE void store_deep(const real *tile, ptrdiff_t width, const real *factor, real *data, ptrdiff_t stride) {
+  __m512 v[8];
+  for (int c = 0; c < 8; c++) v[c] = _mm512_loadu_ps(tile + c * width);
+  for (int c = 0; factor && c < 8; c++) v[c] = _mm512_mul_ps(v[c], _mm512_loadu_ps(factor));
+  join_quarters(v);
+  turn_four_squares(v);
+  turn_four_squares(v + 4);
+  for (int l = 0; l < 8; l++) {
+    _mm256_storeu_ps(data + l * stride, _mm512_castps512_ps256(v[l]));
+    _mm256_storeu_ps(data + (l + 8) * stride, _mm512_extractf32x8_ps(v[l], 1));
+  }
+}
+#else
+#define DEEP_ROWS 8
+
+/* The halves of v[k] and v[k + 4] that belong together. Its own inverse. */
+INLINE void join_halves(__m256 *v) {
+  for (int k = 0; k < 4; k++) {
+    __m256 a = v[k];
+    v[k] = _mm256_permute2f128_ps(a, v[k + 4], 0x20);
+    v[k + 4] = _mm256_permute2f128_ps(a, v[k + 4], 0x31);
+  }
+}
+
+INLINE void load_deep(const real *data, ptrdiff_t stride, real *tile, ptrdiff_t width) {
+  __m256 v[8];
+  for (int l = 0; l < 8; l++) v[l] = _mm256_loadu_ps(data + l * stride);
+  turn_squares(v);
+  turn_squares(v + 4);
+  join_halves(v);
+  for (int c = 0; c < 8; c++) _mm256_storeu_ps(tile + c * width, v[c]);
+}
+
+INLINE void store_deep(const real *tile, ptrdiff_t width, const real *factor, real *data, ptrdiff_t stride) {
+  __m256 v[8];
+  for (int c = 0; c < 8; c++) v[c] = _mm256_loadu_ps(tile + c * width);
+  for (int c = 0; factor && c < 8; c++) v[c] = _mm256_mul_ps(v[c], _mm256_loadu_ps(factor));
+  join_halves(v);
+  turn_squares(v);
+  turn_squares(v + 4);
+  for (int l = 0; l < 8; l++) _mm256_storeu_ps(data + l * stride, v[l]);
 }
 #endif
 

@@ -26,8 +26,8 @@ INLINE real exp_shifted_pair(real x, row_shift s, real *low) {
   real d = x - s.base, t = fma_(d, LOG2_E, s.magic), n = t - s.magic;
   real high = fma_(-n, LN2_HI, d), r = fma_(-n, LN2_LO, high), rest;
   real e = exp_poly_low_(r, fma_(-n, LN2_LO, high - r), &rest), power = real_of(bits_of(t) << REAL_MANTISSA);
-  *low = d < s.cut ? R(0.0) : rest * power;
-  return d < s.cut ? R(0.0) : e * power;
+  *low = d < s.lowest ? R(0.0) : rest * power;
+  return d < s.lowest ? R(0.0) : e * power;
 }
 
 /* An exponential as a pair of doubles; low is 0 unless `exact`. */

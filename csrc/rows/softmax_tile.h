@@ -14,13 +14,16 @@
 #define TILE_ROWS 32
 #define TILE_CLASSES 128
 
-/* What a tile knows of its rows. The lanes past `rows` hold zeros and are never stored. */
+/* What a tile knows of its rows. The lanes past `rows` hold zeros and are never stored. Arrays come first, here and in what
+ * begins with a tile, so that all of them begin on cache lines: vectors across two lines cost rows of ten classes 1.2 times
+ * as long. */
 typedef struct {
-  fl_size rows;
-  real max[TILE_ROWS], base[TILE_ROWS], magic[TILE_ROWS], cut[TILE_ROWS];
+  _Alignas(64) real max[TILE_ROWS];
+  real base[TILE_ROWS], magic[TILE_ROWS], lowest[TILE_ROWS];
   double hi[TILE_ROWS], lo[TILE_ROWS]; /* sums of exponentials */
   int dead[TILE_ROWS];                 /* read as zeros */
   int any_dead;
+  fl_size rows;
 } softmax_tile;
 
 typedef real tile_piece[TILE_CLASSES * TILE_ROWS];
@@ -34,26 +37,48 @@ INLINE int tile_lies(const softmax_tile *t, fl_size row_stride) {
   return t->rows == TILE_ROWS && row_stride == 1 && !t->any_dead;
 }
 
+/* How many classes of n, from class c on, go the next step of a loop over squares: 8 where that is possible and pays. The last
+ * step may overlap the one before it: it begins at step_first(). */
+INLINE fl_size square_step(fl_size n, fl_size c) {
+#ifdef DEEP_ROWS
+  return n >= 8 && n - c > 4 ? 8 : 4;
+#else
+  (void)n, (void)c;
+  return 4;
+#endif
+}
+
+INLINE fl_size step_first(fl_size n, fl_size c, fl_size step) { return c + step <= n ? c : n - step; }
+
 /* n classes of the tile's rows; data points at the first class of the first row. Lanes past the rows hold zeros. */
 static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data, fl_size row_stride,
                              fl_size class_stride, real *piece) {
   const fl_size rows = t->rows, squares = class_stride == 1 && n >= 4 ? rows / 8 * 8 : 0;
-  fl_size c = 0;
+  fl_size c = 0, step;
   if (rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++) memcpy(piece + c * TILE_ROWS, data + c * class_stride, TILE_ROWS * sizeof(real));
   } else {
     if (rows < TILE_ROWS) memset(piece, 0, (size_t)(n * TILE_ROWS) * sizeof(real));
-    for (; squares > 0 && c < n; c += 4) {
-      fl_size first = c + 4 <= n ? c : n - 4; /* the last square may overlap */
+    for (; squares > 0 && c < n; c += step) {
+      step = square_step(n, c);
+      const real *from = data + step_first(n, c, step);
+      real *to = piece + step_first(n, c, step) * TILE_ROWS;
       fl_size l = 0;
+#ifdef DEEP_ROWS
+      if (step == 8)
+        ROLLED_LOOP
+        for (; l + DEEP_ROWS <= squares; l += DEEP_ROWS) load_deep(from + l * row_stride, row_stride, to + l, TILE_ROWS);
+#endif
 #ifdef WIDE_ROWS
-      ROLLED_LOOP
-      for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
-        load_wide_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
+      if (step == 4)
+        ROLLED_LOOP
+        for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
+          load_wide_square(from + l * row_stride, row_stride, to + l, TILE_ROWS);
 #endif
       ROLLED_LOOP
       for (; l < squares; l += 8)
-        load_square(data + l * row_stride + first, row_stride, piece + first * TILE_ROWS + l, TILE_ROWS);
+        for (fl_size half = 0; half < step; half += 4)
+          load_square(from + l * row_stride + half, row_stride, to + l + half * TILE_ROWS, TILE_ROWS);
     }
     for (c = 0; squares < rows && c < n; c++)
       for (fl_size l = squares; l < rows; l++) piece[c * TILE_ROWS + l] = data[l * row_stride + c * class_stride];
@@ -67,26 +92,34 @@ static UNUSED void tile_load(const softmax_tile *t, fl_size n, const real *data,
 INLINE void tile_store_by(const softmax_tile *t, fl_size n, const real *piece, const real *factor, fl_size row_stride,
                           fl_size class_stride, real *data) {
   const fl_size rows = t->rows, squares = class_stride == 1 && n >= 4 ? rows / 8 * 8 : 0;
-  fl_size c = 0;
+  fl_size c = 0, step;
   if (rows == TILE_ROWS && row_stride == 1) {
     for (; c < n; c++)
       for (int l = 0; l < TILE_ROWS; l++)
         data[c * class_stride + l] = factor ? piece[c * TILE_ROWS + l] * factor[l] : piece[c * TILE_ROWS + l];
     return;
   }
-  for (; squares > 0 && c < n; c += 4) {
-    fl_size first = c + 4 <= n ? c : n - 4;
+  for (; squares > 0 && c < n; c += step) {
+    step = square_step(n, c);
+    const real *from = piece + step_first(n, c, step) * TILE_ROWS;
+    real *to = data + step_first(n, c, step);
     fl_size l = 0;
+#ifdef DEEP_ROWS
+    if (step == 8)
+      ROLLED_LOOP
+      for (; l + DEEP_ROWS <= squares; l += DEEP_ROWS)
+        store_deep(from + l, TILE_ROWS, factor ? factor + l : NULL, to + l * row_stride, row_stride);
+#endif
 #ifdef WIDE_ROWS
-    ROLLED_LOOP
-    for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
-      store_wide_square(piece + first * TILE_ROWS + l, TILE_ROWS, factor ? factor + l : NULL, data + l * row_stride + first,
-                        row_stride);
+    if (step == 4)
+      ROLLED_LOOP
+      for (; l + WIDE_ROWS <= squares; l += WIDE_ROWS)
+        store_wide_square(from + l, TILE_ROWS, factor ? factor + l : NULL, to + l * row_stride, row_stride);
 #endif
     ROLLED_LOOP
     for (; l < squares; l += 8)
-      store_square(piece + first * TILE_ROWS + l, TILE_ROWS, factor ? factor + l : NULL, data + l * row_stride + first,
-                   row_stride);
+      for (fl_size half = 0; half < step; half += 4)
+        store_square(from + l + half * TILE_ROWS, TILE_ROWS, factor ? factor + l : NULL, to + l * row_stride + half, row_stride);
   }
   for (c = 0; squares < rows && c < n; c++)
     for (fl_size l = squares; l < rows; l++) {
@@ -127,20 +160,50 @@ static UNUSED void tile_max(softmax_tile *t, fl_size n, const real *x, fl_size s
   memcpy(t->max, m, sizeof m);
 }
 
+/* All bits where the condition holds, else none: of a ternary, compilers make branches here. */
+INLINE ureal all_bits(int condition) { return (ureal)0 - (ureal)condition; }
+
+/* The same of a piece with all classes of its rows, and *at, those of class[l] (one of them). */
+static UNUSED void tile_max_and(softmax_tile *t, fl_size n, const real *x, const ireal *class, real *at) {
+  real m[TILE_ROWS];
+  ureal a[TILE_ROWS] = {0};
+  fl_size c = 0;
+  memcpy(m, t->max, sizeof m);
+  for (; c + 4 <= n; c += 4) {
+    const real *x0 = x + c * TILE_ROWS, *x1 = x0 + TILE_ROWS, *x2 = x1 + TILE_ROWS, *x3 = x2 + TILE_ROWS;
+    VECTOR_LOOP
+    for (int l = 0; l < TILE_ROWS; l++) {
+      const ireal k = class[l] - (ireal)c;
+      a[l] |= (all_bits(k == 0) & bits_of(x0[l])) | (all_bits(k == 1) & bits_of(x1[l])) |
+              (all_bits(k == 2) & bits_of(x2[l])) | (all_bits(k == 3) & bits_of(x3[l]));
+      m[l] = max_(x3[l], max_(x2[l], max_(x1[l], max_(x0[l], m[l]))));
+    }
+  }
+  for (; c < n; c++) {
+    VECTOR_LOOP
+    for (int l = 0; l < TILE_ROWS; l++) {
+      a[l] |= all_bits(class[l] == (ireal)c) & bits_of(x[c * TILE_ROWS + l]);
+      m[l] = max_(x[c * TILE_ROWS + l], m[l]);
+    }
+  }
+  memcpy(t->max, m, sizeof m);
+  memcpy(at, a, sizeof a);
+}
+
 static UNUSED void tile_shift(softmax_tile *t) {
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
     row_shift s = shift_of(t->max[l], R(0.0));
     t->base[l] = s.base;
     t->magic[l] = s.magic;
-    t->cut[l] = s.cut;
+    t->lowest[l] = s.lowest;
   }
   memset(t->hi, 0, sizeof t->hi);
   memset(t->lo, 0, sizeof t->lo);
 }
 
 INLINE row_shift tile_row_shift(const softmax_tile *t, int l) {
-  row_shift s = {t->base[l], t->magic[l], t->cut[l]};
+  row_shift s = {t->base[l], t->magic[l], t->lowest[l]};
   return s;
 }
 
@@ -204,17 +267,25 @@ static UNUSED void tile_sum(softmax_tile *t, fl_size n, const real *piece) {
   }
 }
 
-/* Exponentials of the piece in place, and their sums; added where they arise if there are registers enough. */
-static UNUSED void tile_exp_sum(softmax_tile *t, fl_size n, real *piece) {
-#if MANY_REGISTERS
+/* An exponential of class c, or 0 where that is the one that is left out; out NULL: none is. */
+INLINE real exp_but(real x, row_shift s, const ireal *out, fl_size c) {
+  real e = exp_shifted(x, s);
+  return out ? real_of(bits_of(e) & ~all_bits(*out == (ireal)c)) : e;
+}
+
+/* Exponentials of the piece in place, and their sums, class out[l] of a row being 0 (out, known when compiling, may be NULL);
+ * added where they arise if there are registers enough. */
+INLINE void tile_exp_sum_but(softmax_tile *t, fl_size n, real *piece, const ireal *out) {
   fl_size c = 0;
+#if MANY_REGISTERS
   for (; c + 4 <= n; c += 4) {
     real *e = piece + c * TILE_ROWS;
     VECTOR_LOOP_WIDE
     for (int l = 0; l < TILE_ROWS; l++) {
       const row_shift s = tile_row_shift(t, l);
-      real a = exp_shifted(e[l], s), b = exp_shifted(e[l + TILE_ROWS], s);
-      real y = exp_shifted(e[l + 2 * TILE_ROWS], s), z = exp_shifted(e[l + 3 * TILE_ROWS], s);
+      const ireal *o = out ? out + l : NULL;
+      real a = exp_but(e[l], s, o, c), b = exp_but(e[l + TILE_ROWS], s, o, c + 1);
+      real y = exp_but(e[l + 2 * TILE_ROWS], s, o, c + 2), z = exp_but(e[l + 3 * TILE_ROWS], s, o, c + 3);
       e[l] = a;
       e[l + TILE_ROWS] = b;
       e[l + 2 * TILE_ROWS] = y;
@@ -226,15 +297,21 @@ static UNUSED void tile_exp_sum(softmax_tile *t, fl_size n, real *piece) {
     real *e = piece + c * TILE_ROWS;
     VECTOR_LOOP_WIDE
     for (int l = 0; l < TILE_ROWS; l++) {
-      e[l] = exp_shifted(e[l], tile_row_shift(t, l));
+      e[l] = exp_but(e[l], tile_row_shift(t, l), out ? out + l : NULL, c);
       tile_add(t, l, e[l]);
     }
   }
 #else
-  tile_exp(t, n, piece, TILE_ROWS, piece, NULL, 0);
+  for (; c < n; c++) {
+    real *e = piece + c * TILE_ROWS;
+    VECTOR_LOOP
+    for (int l = 0; l < TILE_ROWS; l++) e[l] = exp_but(e[l], tile_row_shift(t, l), out ? out + l : NULL, c);
+  }
   tile_sum(t, n, piece);
 #endif
 }
+
+static UNUSED void tile_exp_sum(softmax_tile *t, fl_size n, real *piece) { tile_exp_sum_but(t, n, piece, NULL); }
 
 /* at[l] = start + the first class of the piece where it equals wanted[l]; unchanged where none does. */
 static UNUSED void tile_find(fl_size start, fl_size n, const real *piece, const real *wanted, fl_size *at) {
