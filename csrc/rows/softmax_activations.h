@@ -26,8 +26,10 @@ typedef struct {
 
 typedef union {
   real e[ROW_CHUNK];
-  activation_tile tile;
+  activation_tile tile; /* of a group, the piece holds a row */
 } activation_scratch;
+
+_Static_assert(TILE_ROWS * TILE_CLASSES >= ROW_CHUNK, "a piece holds a chunk");
 
 static UNUSED size_t softmax_scratch(fl_size classes) {
   return (sizeof(activation_scratch) + 63) / 64 * 64 + ((size_t)classes * sizeof(real) + 63) / 64 * 64;
@@ -50,6 +52,19 @@ static UNUSED int has_nan(fl_size n, const real *x, fl_size stride) {
   return 0;
 }
 
+/* The last pass over a row, whose exponentials SOFTMAX finds in `out`, but for that of the maximum, at k. */
+INLINE void activation_finish(int what, fl_size n, const real *x, real m, fl_size k, real e_max, real inverse, real largest,
+                              real above, real *out) {
+  if (what == SOFTMAX) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) out[i] = softmax_of(out[i], e_max, inverse, largest);
+    out[k] = largest;
+  } else if (what == LOG_SOFTMAX) {
+    VECTOR_LOOP
+    for (fl_size i = 0; i < n; i++) out[i] = log_softmax_of(x[i], m, above);
+  }
+}
+
 /* A contiguous row. out may be x, and is NULL for LOGSUMEXP. */
 static UNUSED double activation_row(int what, fl_size n, const real *x, real *out, real *work) {
   real m = row_max(n, x);
@@ -67,19 +82,9 @@ static UNUSED double activation_row(int what, fl_size n, const real *x, real *ou
     exp_sum_chunk(length, x + i, no_fetch, k - i, s, e, &part_hi, &part_lo);
     pair_add(&hi, &lo, part_hi, part_lo);
   }
-  const real e_max = exp_shifted(m, s);
-  const double above = log1p_quotient(hi + lo, (double)e_max);
-  const softmax_sum sum = sum_with(hi, lo, (double)e_max);
-  if (what == SOFTMAX) {
-    const real inverse = (real)quotient(1.0, sum), largest = largest_of((double)e_max, sum);
-    out[k] = e_max;
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) out[i] = softmax_of(out[i], e_max, inverse, largest);
-  } else if (what == LOG_SOFTMAX) {
-    const real a = (real)above;
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) out[i] = log_softmax_of(x[i], m, a);
-  }
+  const double e_max = (double)exp_shifted(m, s), above = log1p_quotient(hi + lo, e_max);
+  const softmax_sum sum = sum_with(hi, lo, e_max);
+  activation_finish(what, n, x, m, k, (real)e_max, (real)quotient(1.0, sum), largest_of(e_max, sum), (real)above, out);
   return (double)m + above;
 }
 
@@ -99,10 +104,10 @@ static UNUSED void activation_tile_sums(activation_tile *w, fl_size start, fl_si
   tile_sum(&w->tile, n, w->piece);
 }
 
-/* Third pass, from the logits again: short of a tile of its own, a piece has no room for both. */
-static UNUSED void activation_tile_finish(int what, activation_tile *w, fl_size n) {
+/* Third pass, over the piece's logits again; ready: over its exponentials, but for those of the maxima. */
+static UNUSED void activation_tile_finish(int what, int ready, activation_tile *w, fl_size n) {
   const softmax_tile *t = &w->tile;
-  if (what == SOFTMAX) tile_exp(t, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
+  if (what == SOFTMAX && !ready) tile_exp(t, n, w->piece, TILE_ROWS, w->piece, NULL, 0);
   for (fl_size i = 0; i < n; i++) {
     real *v = w->piece + i * TILE_ROWS;
     if (what == SOFTMAX) {
@@ -113,39 +118,27 @@ static UNUSED void activation_tile_finish(int what, activation_tile *w, fl_size 
       for (int l = 0; l < TILE_ROWS; l++) v[l] = log_softmax_of(v[l], t->max[l], w->above[l]);
     }
   }
+  for (int l = 0; ready && l < TILE_ROWS; l++)
+    if (w->at_max[l] >= 0) w->piece[w->at_max[l] * TILE_ROWS + l] = w->largest[l];
 }
 
-static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start, fl_size rows, fl_rows logits,
-                                        fl_rows out, double *value, activation_tile *w) {
+/* Which rows have no finite maximum, and what is known of them; they leave the tile, or group. */
+static UNUSED void activation_tile_limits(activation_tile *w, fl_size classes, const real *x, fl_rows logits) {
   softmax_tile *t = &w->tile;
-  const fl_size step = logits.class_stride;
-  const real *x = (const real *)logits.data + start * logits.row_stride;
-  real *o = out.data ? (real *)out.data + start * out.row_stride : NULL;
-  t->rows = rows;
-  t->any_dead = 0;
-  for (int l = 0; l < TILE_ROWS; l++) {
-    t->dead[l] = 0;
-    t->max[l] = -REAL_INF;
-    w->at_max[l] = -1;
-  }
-  for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
-    tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
-    tile_max(t, piece_length(classes, s), w->piece, TILE_ROWS);
-  }
   for (fl_size l = 0; l < TILE_ROWS; l++) {
-    const real *row = x + (l < rows ? l : rows - 1) * logits.row_stride;
+    const real *row = x + (l < t->rows ? l : t->rows - 1) * logits.row_stride;
     w->limit[l] = !(abs_(t->max[l]) <= REAL_MAX);
     if (!w->limit[l]) continue;
-    w->infinite[l] = single_infinity(classes, row, step);
-    w->value[l] = has_nan(classes, row, step) ? (double)NAN : (double)t->max[l];
+    w->infinite[l] = single_infinity(classes, row, logits.class_stride);
+    w->value[l] = has_nan(classes, row, logits.class_stride) ? (double)NAN : (double)t->max[l];
     t->dead[l] = t->any_dead = 1;
     t->max[l] = R(0.0);
   }
-  tile_shift(t);
-  for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
-    tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
-    activation_tile_sums(w, s, piece_length(classes, s));
-  }
+}
+
+/* What a row's last pass needs, from its sums. */
+static UNUSED void activation_tile_values(activation_tile *w) {
+  const softmax_tile *t = &w->tile;
   VECTOR_LOOP
   for (int l = 0; l < TILE_ROWS; l++) {
     double hi = t->hi[l], lo = t->lo[l], e = (double)exp_shifted(t->max[l], tile_row_shift(t, l));
@@ -157,15 +150,78 @@ static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start
     w->above[l] = (real)above;
     w->value[l] = w->limit[l] ? w->value[l] : (double)t->max[l] + above;
   }
-  for (fl_size s = 0; o && s < classes; s += TILE_CLASSES) {
-    tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
-    activation_tile_finish(what, w, piece_length(classes, s));
-    tile_store(t, piece_length(classes, s), w->piece, out.row_stride, out.class_stride, o + s * out.class_stride);
-  }
-  for (fl_size l = 0; l < rows; l++) {
-    if (value) value[start + l] = w->value[l];
+}
+
+static UNUSED void activation_tile_end(int what, const activation_tile *w, fl_size classes, real *o, fl_rows out,
+                                       double *value) {
+  for (fl_size l = 0; l < w->tile.rows; l++) {
+    if (value) value[l] = w->value[l];
     if (w->limit[l] && o) infinite_activation(what, classes, w->infinite[l], o + l * out.row_stride, out.class_stride);
   }
+}
+
+static UNUSED void activation_tile_begin(activation_tile *w, fl_size rows) {
+  softmax_tile *t = &w->tile;
+  t->rows = rows;
+  t->any_dead = 0;
+  for (int l = 0; l < TILE_ROWS; l++) {
+    t->dead[l] = 0;
+    t->max[l] = -REAL_INF;
+    w->at_max[l] = -1;
+  }
+}
+
+/* Rows of one chunk, whose classes are contiguous: as in softmax_xent_group.h. The bits are those of activation_row(). */
+static UNUSED void activation_group_rows(int what, fl_size n, fl_size start, fl_size rows, fl_rows logits, fl_rows out,
+                                         double *value, activation_tile *w) {
+  softmax_tile *t = &w->tile;
+  const real *x = (const real *)logits.data + start * logits.row_stride;
+  real *o = out.data ? (real *)out.data + start * out.row_stride : NULL;
+  fetch_ahead ahead = {n >= AHEAD ? rows * logits.row_stride : 0, 0};
+  activation_tile_begin(w, rows);
+  group_max(t, n, x, logits.row_stride);
+  activation_tile_limits(w, n, x, logits);
+  tile_shift(t);
+  for (fl_size l = 0; l < rows; l++) {
+    const real *row = x + l * logits.row_stride;
+    if (t->dead[l]) continue;
+    w->at_max[l] = row_find(n, row, t->max[l]);
+    exp_sum_chunk(n, row, ahead, w->at_max[l], tile_row_shift(t, (int)l), what == SOFTMAX ? o + l * out.row_stride : w->piece,
+                  &t->hi[l], &t->lo[l]);
+  }
+  activation_tile_values(w);
+  for (fl_size l = 0; o && l < rows; l++)
+    if (!t->dead[l])
+      activation_finish(what, n, x + l * logits.row_stride, t->max[l], w->at_max[l], w->e_max[l], w->inverse[l], w->largest[l],
+                        w->above[l], o + l * out.row_stride);
+  activation_tile_end(what, w, n, o, out, value ? value + start : NULL);
+}
+
+static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start, fl_size rows, fl_rows logits,
+                                        fl_rows out, double *value, activation_tile *w) {
+  softmax_tile *t = &w->tile;
+  const fl_size step = logits.class_stride;
+  const real *x = (const real *)logits.data + start * logits.row_stride;
+  real *o = out.data ? (real *)out.data + start * out.row_stride : NULL;
+  activation_tile_begin(w, rows);
+  for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
+    tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
+    tile_max(t, piece_length(classes, s), w->piece, TILE_ROWS);
+  }
+  activation_tile_limits(w, classes, x, logits);
+  tile_shift(t);
+  const int whole = classes <= TILE_CLASSES, ready = whole && what == SOFTMAX;
+  for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
+    if (!whole || t->any_dead) tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
+    activation_tile_sums(w, s, piece_length(classes, s));
+  }
+  activation_tile_values(w);
+  for (fl_size s = 0; o && s < classes; s += TILE_CLASSES) {
+    if (!ready) tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
+    activation_tile_finish(what, ready, w, piece_length(classes, s));
+    tile_store(t, piece_length(classes, s), w->piece, out.row_stride, out.class_stride, o + s * out.class_stride);
+  }
+  activation_tile_end(what, w, classes, o, out, value ? value + start : NULL);
 }
 
 /* ---- Entry points ---- */
@@ -179,6 +235,12 @@ static UNUSED void activation_rows(int what, fl_size classes, fl_size rows, fl_r
       fl_size n = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
       activation_tile_rows(what, classes, i, n, logits, out, value, &work->tile);
     }
+    return;
+  }
+  const fl_size group = group_rows(classes);
+  if (classes <= ROW_CHUNK && (!out.data || out.class_stride == 1)) {
+    for (fl_size i = 0; i < rows; i += group)
+      activation_group_rows(what, classes, i, rows - i < group ? rows - i : group, logits, out, value, &work->tile);
     return;
   }
   for (fl_size i = 0; i < rows; i++) {

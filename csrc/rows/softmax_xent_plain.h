@@ -164,9 +164,11 @@ static UNUSED int plain_value(const xent *c, const xent_row *row, plain_state *p
   p->gap = map_gap(&c->map, p->m, p->logit_y, m, m_low, y, y_low);
   p->scale = row->scale * weight_of(c, row->target) * c->map.slope;
   p->rest = hi + lo;
-  p->sum = sum_with(hi, lo, (double)p->e_y);
+  double log_others;
+  const double others = plain_others(p->rest, (double)p->e_y, (double)p->e_m, p->gap);
+  p->sum = sum_and_log(hi, lo, (double)p->e_y, others, (double)p->e_m, &log_others);
   p->factor = quotient(p->scale, p->sum);
-  *value = weight_of(c, row->target) * plain_loss(p->rest, (double)p->e_y, (double)p->e_m, p->gap);
+  *value = weight_of(c, row->target) * (p->gap + log_others);
   return 1;
 }
 

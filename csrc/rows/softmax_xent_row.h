@@ -102,10 +102,6 @@ INLINE double plain_others(double rest, double e_target, double e_max, double ga
   return gap == 0.0 ? rest : (rest - e_max) + e_target;
 }
 
-INLINE double plain_loss(double rest, double e_target, double e_max, double gap) {
-  return gap + log1p_quotient(plain_others(rest, e_target, e_max, gap), e_max);
-}
-
 /* ---- Rows without a finite maximum ---- */
 
 /* u_c; total: the sum of the row's probabilities. */

@@ -186,6 +186,17 @@ static UNUSED void xent_tile_derivatives(xent_tile *w, fl_size start, fl_size n,
   }
 }
 
+/* The rows that left the tile; g and h: of its first row. */
+static UNUSED void xent_tile_infinite(const xent *c, const xent_tile *w, fl_size start, const double *scale, double *value,
+                                      real *g, fl_rows grad, real *h, fl_rows hess) {
+  for (fl_size l = 0; l < w->tile.rows; l++) {
+    if (!w->limit[l]) continue;
+    real *g_row = g ? g + l * grad.row_stride : NULL, *h_row = h ? h + l * hess.row_stride : NULL;
+    value[start + l] = infinite_row(c, w->infinite[l], NULL, 0, NULL, 0, w->target[l], scale ? scale[start + l] : 1.0, g_row,
+                                    grad.class_stride, h_row, hess.class_stride);
+  }
+}
+
 /* Up to TILE_ROWS rows from row `start` of the arrays. */
 static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl_rows logits, const int64_t *target,
                                   const double *scale, double *value, fl_rows grad, fl_rows hess, xent_tile *w) {
@@ -254,12 +265,7 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   }
   for (fl_size l = 0; g && l < rows; l++) g[l * grad.row_stride + w->target[l] * grad.class_stride] = w->grad_target[l];
   memcpy(value + start, w->value, (size_t)rows * sizeof(double));
-  for (fl_size l = 0; limits && l < rows; l++) {
-    if (!w->limit[l]) continue;
-    real *g_row = g ? g + l * grad.row_stride : NULL, *h_row = h ? h + l * hess.row_stride : NULL;
-    value[start + l] = infinite_row(c, w->infinite[l], NULL, 0, NULL, 0, w->target[l], scale ? scale[start + l] : 1.0, g_row,
-                                    grad.class_stride, h_row, hess.class_stride);
-  }
+  if (limits) xent_tile_infinite(c, w, start, scale, value, g, grad, h, hess);
 }
 
 #endif
