@@ -57,6 +57,39 @@ def test_a_row_beside_any_others(classes, dtype, isa, rng):
             )
 
 
+@pytest.mark.parametrize("classes", [*CLASSES, 512, 513, 1024, 1025])
+@pytest.mark.parametrize("targets", ["labels", "probabilities"])
+def test_a_row_of_many_targets_beside_any_others(targets, classes, dtype, isa, rng):
+    x, t = rows_of(classes, dtype, rng)
+    x[17, [0, -1]] = np.array([0.9, -0.9]) * np.finfo(dtype).max  # whose difference overflows
+    options = {"label_smoothing": 0.1}
+    if targets == "probabilities":
+        t = rng.dirichlet(np.full(classes, 0.5), ROWS).astype(dtype)
+        t[9] = 0
+        t[10, 1:] = 0
+    class_weight = rng.uniform(0.5, 2, classes).astype(dtype)
+    weights = rng.uniform(0.5, 2.0, ROWS)
+    weights[[6, 11]] = 0
+    more = {
+        "class_weight": class_weight,
+        "z_loss": 0.01,
+        "sample_weight": weights,
+        "grad_output": rng.uniform(-1, 1, ROWS),
+    }
+    for given in (options, {} if targets == "probabilities" else options, {**options, **more}):
+        given = {"reduction": "none", **given}
+        full = ce.value_grad_hess(x, t, **given)
+        assert same_bits(ce.value_and_grad(x, t, **given), full[:2])
+        assert same_bits(ce(x, t, **{k: v for k, v in given.items() if k != "grad_output"}), full[0])
+        own = x.copy()
+        assert same_bits(ce.value_and_grad(own, t, grad_out=own, **given), full[:2])
+        own = x.copy()
+        assert same_bits(ce.value_grad_hess(own, t, hess_out=own, **given), full)
+        for i in range(ROWS):
+            one = {k: v[i : i + 1] if np.shape(v) == (ROWS,) else v for k, v in given.items()}
+            assert same_bits(ce.value_grad_hess(x[i : i + 1], t[i : i + 1], **one), tuple(r[i : i + 1] for r in full))
+
+
 @pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_activations_of_a_row_beside_any_others(name, classes, dtype, isa, rng):

@@ -6,11 +6,9 @@
 #ifndef FASTLOSS_SOFTMAX_XENT_H
 #define FASTLOSS_SOFTMAX_XENT_H
 
-#include "softmax_xent_dense_tile.h"
-#include "softmax_xent_group.h"
+#include "softmax_xent_dense_group.h"
 
 #define TILE_LIMIT TILE_CLASSES
-#define DENSE_TILE_LIMIT (FASTLOSS_REAL_BITS == 32 ? 128 : 96)
 #define AHEAD 512 /* classes from which the next row is fetched meanwhile: 0.94 of the time (1000 classes), 0.85 of it beside
                    * probabilities, which are fetched too */
 
@@ -37,8 +35,6 @@ static UNUSED void gather_row(fl_size n, const real *from, fl_size stride, real 
 static UNUSED void scatter_row(fl_size n, const real *from, real *to, fl_size stride) {
   for (fl_size i = 0; i < n; i++) to[i * stride] = from[i];
 }
-
-INLINE real *row_at(fl_rows rows, fl_size i) { return rows.data ? (real *)rows.data + i * rows.row_stride : NULL; }
 
 static UNUSED double xent_any_row(const xent *c, fl_size i, fl_rows logits, fl_size target, fl_rows probability,
                                   double scale, fl_rows grad, fl_rows hess, xent_work *work, real *copies) {
@@ -75,23 +71,32 @@ static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows l
     }
     return;
   }
-  if ((c.smooth || probability.data) && !c.map.on && c.classes <= DENSE_TILE_LIMIT) {
+  if (logits.class_stride == 1 && c.classes >= AHEAD) c.ahead.read = logits.row_stride;
+  const int dense = (c.smooth || probability.data) && !c.map.on, tiles = c.classes <= TILE_LIMIT;
+  if (dense && (tiles || (c.classes <= DENSE_GROUP_LIMIT && logits.class_stride == 1 && contiguous_classes(probability) &&
+                          contiguous_classes(grad) && contiguous_classes(hess)))) {
     xent_dense_tile *tile = &work->dense.tile;
-    for (fl_size i = 0; i < rows; i += TILE_ROWS) {
-      fl_size n = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
-      if (!dense_tile_rows(&c, i, n, logits, target, probability, skip, scale, value, grad, hess, tile)) continue;
+    const fl_size step = tiles ? TILE_ROWS : dense_group_rows(c.classes);
+    c.ahead.read *= step;
+    for (fl_size i = 0; i < rows; i += step) {
+      fl_size n = rows - i < step ? rows - i : step;
+      if (tiles) {
+        if (!dense_tile_rows(&c, i, n, logits, target, probability, skip, scale, value, grad, hess, tile)) continue;
+      } else if (!dense_group(&c, i, n, logits, target, probability, skip, scale, value, grad, hess, tile)) {
+        continue;
+      }
       for (fl_size l = 0; l < n; l++) {
         if (!tile->alone[l]) continue;
         fl_rows saved = {tile->saved[l] - (i + l) * TILE_CLASSES, TILE_CLASSES, 1};
-        value[i + l] = xent_any_row(&c, i + l, saved, tile->target[l], probability, scale ? scale[i + l] : 1.0, grad, hess,
-                                    &work->dense.row, copies);
+        value[i + l] = xent_any_row(&c, i + l, tiles ? saved : logits, tile->target[l], probability, scale ? scale[i + l] : 1.0,
+                                    grad, hess, &work->dense.row, copies);
       }
     }
     return;
   }
   c.part = (plain_part *)((char *)copies + 4 * copy_bytes(c.classes));
-  if (logits.class_stride == 1 && c.classes >= AHEAD) c.ahead.read = logits.row_stride;
-  if (c.simple && !probability.data && !c.map.on && c.classes <= ROW_CHUNK && !hess.data && (!grad.data || grad.class_stride == 1)) {
+  if (c.simple && !probability.data && !c.map.on && c.classes <= ROW_CHUNK && !hess.data && logits.class_stride == 1 &&
+      contiguous_classes(grad)) {
     const fl_size step = group_rows(c.classes);
     c.ahead.read *= step;
     for (fl_size i = 0; i < rows; i += step)

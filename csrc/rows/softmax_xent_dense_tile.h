@@ -12,7 +12,12 @@
 
 typedef struct {
   softmax_tile tile;
-  tile_piece e, u, curve;          /* exponentials, targets, Hessians; then e holds gradients */
+  union {
+    struct {
+      tile_piece e, u, curve; /* exponentials, targets, Hessians; then e holds gradients */
+    };
+    real row[2 * TILE_ROWS * TILE_CLASSES]; /* of a group: exponentials, row by row */
+  };
   real saved[TILE_ROWS][TILE_CLASSES]; /* logits of rows to be worked on alone */
   int alone[TILE_ROWS];
   fl_size target[TILE_ROWS], k[TILE_ROWS]; /* k: where the maximum is */

@@ -60,6 +60,10 @@ static UNUSED size_t plain_part_bytes(fl_size classes) {
   return ((size_t)classes + ROW_CHUNK - 1) / ROW_CHUNK * sizeof(plain_part);
 }
 
+/* Row i, or NULL; and whether the classes of all rows that there are lie one behind the other. */
+INLINE real *row_at(fl_rows rows, fl_size i) { return rows.data ? (real *)rows.data + i * rows.row_stride : NULL; }
+INLINE int contiguous_classes(fl_rows rows) { return !rows.data || rows.class_stride == 1; }
+
 INLINE fl_size chunk_length(fl_size n, fl_size start) { return n - start < ROW_CHUNK ? n - start : ROW_CHUNK; }
 
 static UNUSED double row_sum(fl_size n, const real *x, double *hi, double *lo) {
