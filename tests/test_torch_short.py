@@ -125,6 +125,13 @@ def test_tensors_that_left_a_transform():
     assert F.mse_loss(left[0], torch.zeros(3)).item() == 1
 
 
+def test_constants_inside_of_a_transform():
+    """No tensor of the loss is one of the transform's; it is refused all the same."""
+    x, t = normal(3), normal(3)
+    with pytest.raises(RuntimeError, match=r"does not work under torch\.func"):
+        torch.func.grad(lambda a: a.sum() * F.mse_loss(x, t))(torch.ones(3))
+
+
 def test_other_classes_of_tensors(general):
     class Own(torch.Tensor):
         pass
@@ -277,12 +284,17 @@ def test_centers_without_gradients(reduction, real, monkeypatch):
     """What nothing requires is not computed; what is has the bits that it has beside the other."""
     given = [normal(5, 3).to(real), normal(6, 3).to(real)]
     y = labels(6, 5)
+    computed, entry = [], type(fl.center_loss).value_and_grad
+    monkeypatch.setattr(
+        type(fl.center_loss), "value_and_grad", lambda *a, **k: computed.append(entry(*a, **k)) or computed[-1]
+    )
     found = {}
     for wanted in itertools.product((True, False), repeat=2):
         tensors = [t.clone().requires_grad_(w) for t, w in zip(given, wanted, strict=True)]
         loss = F.center_loss(*tensors, y, reduction=reduction).sum()
         if any(wanted):
             loss.backward()
+            assert [g is not None for g in computed.pop()[1]] == list(wanted)
         found[wanted] = [t.grad for t in tensors]
     every = found.pop((True, True))
     for wanted, gradients in found.items():
