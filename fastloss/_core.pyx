@@ -32,6 +32,7 @@ from fastloss._half import BFLOAT16, half_name
 
 include "_kernels.pxi"
 include "_threads.pxi"
+include "_tensors.pxi"
 include "_operands.pxi"
 include "_pages.pxi"
 include "_numbers.pxi"

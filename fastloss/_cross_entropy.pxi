@@ -166,7 +166,7 @@ cdef bint is_default(object given, object default) except -1:
     return given is default or (given.__class__ is default.__class__ and given == default)
 
 
-def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint mean, grad):
+def quick_cross_entropy(tuple plain, int want, x, target, tuple parameters, bint mean, grad):
     """The common call without detours: contiguous arrays, integer labels or probabilities of the logits' type, no
     options. None where that does not hold or something is wrong: the general path then says what."""
     cdef Xent job
@@ -183,7 +183,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
     cdef double valid = 0.0
     cdef double total = 0.0
     cdef object ignore_index = parameters[1]
-    if x.__class__ is not ndarray or target.__class__ is not ndarray or ignore_index.__class__ is not int:
+    if not is_buffer(x) or not is_buffer(target) or ignore_index.__class__ is not int:
         return None
     if parameters[0] is not None:
         return None
@@ -192,7 +192,7 @@ def quick_cross_entropy(int want, x, target, tuple parameters, tuple plain, bint
             return None
     if want == 1 and grad is None:
         grad = new_like(x)
-    elif want == 1 and grad.__class__ is not ndarray:
+    elif want == 1 and not is_buffer(grad):
         return None
     buffers = Buffers()
     b = &buffers.buffer[0]

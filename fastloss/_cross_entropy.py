@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from fastloss import _core, _rowwise, _settings
 def cross_entropy_loss(function: Callable[..., Any]) -> Any:
     """Declare cross-entropy: rows of logits with integer or probability targets."""
     plain = tuple(p.default for p in list(inspect.signature(function).parameters.values())[2:])
-    return _rowwise.declare_rows(function, "either", evaluate, _options, _run, _plain=plain)
+    short = staticmethod(partial(_core.quick_cross_entropy, plain))
+    return _rowwise.declare_rows(function, "either", evaluate, _options, _run, _short=short)
 
 
 def _options(values: dict[str, Any], real: np.dtype[Any], classes: int) -> dict[str, float]:
@@ -63,7 +65,7 @@ def evaluate(
         and (reduction == "mean" or reduction == "sum")
         and _settings.get_backend() == "native"
     ):
-        result = _core.quick_cross_entropy(want, logits, target, parameters, loss._plain, reduction == "mean", grad_out)
+        result = loss._short(want, logits, target, parameters, reduction == "mean", grad_out)
         if result is not None:
             return result
     return _rowwise.general(

@@ -131,6 +131,9 @@ class Loss:
     __slots__ = ()
     _name: str
     _module: str
+    # (want, prediction, target, parameters, whether it is the mean, where the gradient goes) -> what the entry point
+    # returns, or None where that is no common call. Of losses with one gradient.
+    _short: Any = None
 
     def __repr__(self) -> str:
         return f"fastloss.{self._name}"

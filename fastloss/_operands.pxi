@@ -54,6 +54,10 @@ cdef class Buffers:
 cdef bint open_buffer(Buffers buffers, object array, bint writable) except -1:
     """Whether an array's buffer could be added to the others."""
     cdef int flags = PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
+    if type(array) is TensorView:
+        buffers.buffer[buffers.count] = (<TensorView>array).buffer
+        buffers.count += 1
+        return True
     try:
         PyObject_GetBuffer(array, &buffers.buffer[buffers.count], flags)
     except (ValueError, BufferError):

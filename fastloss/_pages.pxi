@@ -72,8 +72,11 @@ def new_array(shape, dtype):
 
 
 cdef object new_like(object array):
-    """An array of any content like a C-contiguous one."""
-    cdef Py_ssize_t size = array.nbytes
+    """An array of any content like a C-contiguous one, or the view of a tensor like that of a view."""
+    cdef Py_ssize_t size
+    if type(array) is TensorView:  # in torch's memory: aligned, and freed without waiting for the interpreter
+        return TensorView(empty_tensor_like((<TensorView>array).tensor))
+    size = array.nbytes
     return empty_like(array) if size < LARGE_RESULT else new_array(array.shape, array.dtype)
 
 

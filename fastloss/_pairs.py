@@ -12,7 +12,7 @@ from fastloss import _arguments as arguments
 from fastloss import _core
 from fastloss._arguments import Array
 from fastloss._half import half_name, widened
-from fastloss._several import Problem, Run, total_weight
+from fastloss._several import UNWANTED, Problem, Run, total_weight
 
 # The kernel of scores that are ranked: pointwise, the second score in the place of pos_weight.
 RANKING = _core.PointwiseKernel("margin_ranking_loss", (None, 0.0), tuple, "any", "sign", True, 0.4)
@@ -24,7 +24,7 @@ WORK = {"contrastive_loss": 0.6, "triplet_margin_loss": 1.0, "cosine_embedding_l
 WORK_OF_OTHER_NORMS = 20.0
 
 # The short way of center_loss.
-CENTERS = _core.QuickCenters("center_loss", WORK["center_loss"])
+CENTERS = _core.QuickCenters("center_loss", WORK["center_loss"], UNWANTED)
 
 
 def zero_or_one(value: object, name: str) -> int:
@@ -71,8 +71,10 @@ def _contiguous(array: Array, real: np.dtype[Any], rows: int) -> Array:
         return np.require(array, kept, ["C", "A"]).reshape(rows, array.shape[-1])
 
 
-def _contiguous_outputs(gradients: Sequence[Array]) -> list[Array]:
-    return [g if g.flags.c_contiguous and g.flags.aligned else np.empty(g.shape, g.dtype) for g in gradients]
+def _contiguous_outputs(gradients: Sequence[Array | None]) -> list[Any]:
+    return [
+        g if g is None or (g.flags.c_contiguous and g.flags.aligned) else np.empty(g.shape, g.dtype) for g in gradients
+    ]
 
 
 def _flat(values: Array | None) -> Array | None:
@@ -192,9 +194,11 @@ def center(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, A
         gradients = _contiguous_outputs(call.gradients)
         flat: list[Array | None] = []
         if gradients:
+            of_embeddings, of_centers = gradients
             # The centers first: the embeddings' gradient may be written over the embeddings.
-            _core.center_gradients(x, c, label, call.scale, weight, upstream, gradients[1])
-            flat = [gradients[0].reshape(x.shape), None]
+            if of_centers is not None:
+                _core.center_gradients(x, c, label, call.scale, weight, upstream, of_centers)
+            flat = [None if of_embeddings is None else of_embeddings.reshape(x.shape), None]
         total = _core.pair_rows(
             KERNELS["center_loss"], [x, c], label, None, (), WORK["center_loss"], call.scale, weight, upstream,
             _flat(call.unreduced), flat,

@@ -276,7 +276,7 @@ cdef class PointwiseKernel:
         status = run_job(&job, self.work, check_first and (job.x_domain or job.target_domain), &total)
         return status, total
 
-    def quick(self, int want, x, target, tuple parameters, bint mean, grad, hess, aux=None):
+    def quick(self, int want, x, target, tuple parameters, bint mean, grad, hess=None, aux=None):
         """The common call without detours: two contiguous arrays of one type and shape (three with the body's aux), all
         common keywords at their defaults. None where that does not hold or something is wrong: the general path then
         says what."""
@@ -287,9 +287,9 @@ cdef class PointwiseKernel:
         cdef Py_ssize_t size = 1
         cdef bint in_place = False
         cdef Py_buffer *b
-        if type(x) is not ndarray or type(target) is not ndarray or (aux is not None and type(aux) is not ndarray):
+        if not is_buffer(x) or not is_buffer(target) or (aux is not None and type(aux) is not ndarray):
             return None
-        if (grad is not None and type(grad) is not ndarray) or (hess is not None and type(hess) is not ndarray):
+        if (grad is not None and not is_buffer(grad)) or (hess is not None and type(hess) is not ndarray):
             return None
         parameters = self.numbers_of(parameters)
         if parameters is None:

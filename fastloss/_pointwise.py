@@ -71,16 +71,18 @@ def pointwise_loss(
             prediction, target = (d(*numbers) if callable(d) else d for d in (prediction_domain, target_domain))
             return prediction, target
 
+        kernel = _core.PointwiseKernel(
+            name,
+            defaults,
+            kernel_numbers,
+            prediction_domain,
+            target_domain,
+            array_parameter is not None,
+            work,
+        )
         attributes = {
-            "_kernel": _core.PointwiseKernel(
-                name,
-                defaults,
-                kernel_numbers,
-                prediction_domain,
-                target_domain,
-                array_parameter is not None,
-                work,
-            ),
+            "_kernel": kernel,
+            "_short": staticmethod(kernel.quick),
             "_check": staticmethod(check),
             "_numbers": staticmethod(numbers),
             "_array_parameter": array_parameter,
@@ -125,7 +127,7 @@ def evaluate(
         and (reduction == "mean" or reduction == "sum")
         and _settings.get_backend() == "native"
     ):
-        result = loss._kernel.quick(want, prediction, target, parameters, reduction == "mean", grad_out, hess_out)
+        result = loss._short(want, prediction, target, parameters, reduction == "mean", grad_out, hess_out)
         if result is not None:
             return result
     return general(

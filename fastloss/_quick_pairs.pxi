@@ -163,14 +163,18 @@ cdef class QuickPairs:
 
 
 cdef class QuickCenters:
-    """The loss of embeddings and the centers of their classes, labels of any integer type."""
+    """The loss of embeddings and the centers of their classes, labels of any integer type.
+
+    ``unwanted``: what stands in grad_out for a gradient that is not wanted."""
 
     cdef int index
     cdef double work
+    cdef object unwanted
 
-    def __init__(self, name, double work):
+    def __init__(self, name, double work, unwanted):
         self.index = names_of_pairs()[name]
         self.work = work
+        self.unwanted = unwanted
 
     def run(self, int want, list given, tuple parameters, bint mean, grad_out):
         """As QuickPairs.run()."""
@@ -183,12 +187,14 @@ cdef class QuickCenters:
         cdef int64_t *label
         cdef double total = 0.0
         cdef fl_operand center_gradient
+        cdef bint alone = (type(grad_out) is list and len(grad_out) == 2  # that of the embeddings
+                           and grad_out[0] is None and grad_out[1] is self.unwanted)
         if b == NULL or not plain_labels(t, b) or strcmp(centers.format, b.format) or not is_plain(centers, centers):
             return None
         if centers.ndim != 2 or centers.shape[1] != b.shape[b.ndim - 1]:
             return None
         if want:
-            gradients = open_gradients(buffers, given, 2, grad_out)
+            gradients = open_gradients(buffers, given, 1 if alone else 2, None if alone else grad_out)
             if gradients is None:
                 return None
         plain_pairs(&job, self.index, buffers, 2, 3, want, mean)
@@ -205,7 +211,10 @@ cdef class QuickCenters:
                 center_gradient = job.grad[1]
                 job.grad[1].data = NULL
                 # The centers first: the embeddings' gradient may be written over the embeddings.
-                run_centers(&job, centers.shape[0], &center_gradient)
+                if alone:
+                    gradients.append(None)
+                else:
+                    run_centers(&job, centers.shape[0], &center_gradient)
             run_pairs(&job, self.work, &total)
         finally:
             free(label)

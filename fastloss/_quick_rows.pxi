@@ -53,7 +53,7 @@ cdef class QuickRows:
         cdef double valid = 0.0
         cdef double total = 0.0
         cdef tuple variant
-        if x.__class__ is not ndarray or target.__class__ is not ndarray:
+        if not is_buffer(x) or not is_buffer(target):
             return None
         if self.ignored_at >= 0 and parameters[self.ignored_at].__class__ is not int:
             return None
@@ -62,7 +62,7 @@ cdef class QuickRows:
             return None
         if want == 1 and grad is None:
             grad = new_like(x)
-        elif want == 1 and grad.__class__ is not ndarray:
+        elif want == 1 and not is_buffer(grad):
             return None
         buffers = Buffers()
         b = &buffers.buffer[0]

@@ -83,7 +83,9 @@ def rowwise_loss(
             )  # fmt: skip
 
         quick = _quick(function, targets, numbers, domains, work)
-        return declare_rows(function, targets, evaluate, numbers, run, domains=domains, hessian=hessian, _quick=quick)
+        return declare_rows(
+            function, targets, evaluate, numbers, run, domains=domains, hessian=hessian, _short=staticmethod(quick.run)
+        )
 
     return declare
 
@@ -202,7 +204,7 @@ def evaluate(
         and (reduction == "mean" or reduction == "sum")
         and _settings.get_backend() == "native"
     ):
-        result = loss._quick.run(want, prediction, target, parameters, reduction == "mean", grad_out)
+        result = loss._short(want, prediction, target, parameters, reduction == "mean", grad_out)
         if result is not None:
             return result
     return general(

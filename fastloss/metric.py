@@ -209,6 +209,7 @@ def cosine_embedding_loss(x1: ArrayLike, x2: ArrayLike, target: ArrayLike, /, *,
     prepare=_pairs.center,
     checks={},
     quick=_pairs.CENTERS,
+    spares=True,
 )
 def center_loss(embeddings: ArrayLike, centers: ArrayLike, target: ArrayLike, /) -> None:
     r"""Center loss: every embedding is pulled to the center of its class, and the center to them.

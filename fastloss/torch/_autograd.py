@@ -3,6 +3,9 @@
 With "mean" and "sum" value and gradient are computed together in the forward pass, as one kernel does both, and
 backward multiplies by the upstream gradient. With "none" every row has its own upstream gradient, which a loss whose
 rows share embeddings needs inside its kernel: backward calls that, and the forward pass computes the value alone.
+
+A step of a small network drives all of this out of the caches nearest to the core, where a line of Python then costs a
+few times what it does in a loop. So the common call has a short way (``_short``), and the others a general one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fastloss._core import TensorView
 from fastloss._products import products_by
+from fastloss._settings import get_backend
 from fastloss._several import UNWANTED
 from fastloss.torch._tensors import Array, array_of, check_tensor, product, real_type, tensor_of
 
@@ -26,8 +31,12 @@ _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambd
 # Of each loss, by the name of an array or scalar, which of the gradients that it returns is that one's.
 _PLACES: dict[Any, dict[str, int]] = {}
 
+_REDUCED = ("mean", "sum")
 
 _NO_PRODUCTS = nullcontext()
+
+_scalar_tensor, _is_grad_enabled = torch.scalar_tensor, torch.is_grad_enabled
+_is_compiling = torch.compiler.is_dynamo_compiling
 
 
 def products(loss: Any) -> AbstractContextManager[None]:
@@ -36,18 +45,12 @@ def products(loss: Any) -> AbstractContextManager[None]:
 
 
 class Call:
-    """One call of a loss, but for its tensors, which are its arrays and then those among its keywords.
+    """One call of a loss, but for its tensors, which are its arrays and then those among its keywords."""
 
-    With ``mirrored``, the loss is one of the difference of its two arrays, and the second one's gradient is the
-    first's with the sign turned. ``wanted`` says whether there is a backward pass to prepare for.
-    """
+    __slots__ = ("keywords", "loss", "names")
 
-    __slots__ = ("dtype", "keywords", "loss", "mirrored", "names", "wanted")
-
-    def __init__(self, loss: Any, keywords: dict[str, Any], names: tuple[str, ...], mirrored: bool) -> None:
-        self.loss, self.keywords, self.names, self.mirrored = loss, keywords, names, mirrored
-        self.wanted = False
-        self.dtype: Any = None
+    def __init__(self, loss: Any, keywords: dict[str, Any], names: tuple[str, ...]) -> None:
+        self.loss, self.keywords, self.names = loss, keywords, names
 
     def _arguments(self, tensors: Any) -> tuple[list[Array | None], dict[str, Any]]:
         arrays = [None if t is None else array_of(t, n) for t, n in zip(tensors, self.names, strict=True)]
@@ -70,7 +73,8 @@ class Call:
         if self.loss.kind == "several" and self.loss._spares:
             there = zip(self.loss.arrays, arrays, needed, strict=False)
             needs = [need for name, array, need in there if array is not None and name in self.loss.gradients]
-            keywords = keywords | {"grad_out": [None if need else UNWANTED for need in needs]}
+            if not all(needs):
+                keywords = keywords | {"grad_out": [None if need else UNWANTED for need in needs]}
         with products(self.loss):
             value, found = self.loss.value_and_grad(*arrays, **keywords)
         if not isinstance(found, tuple):
@@ -87,66 +91,70 @@ class Call:
 
 
 class Reduced(torch.autograd.Function):  # type: ignore[misc]
-    """A mean or a sum."""
+    """A mean or a sum, computed before, and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Any) -> Any:
-        """The value; where it is wanted, the gradient is computed in the same pass and kept."""
-        if not call.wanted:
-            return torch.scalar_tensor(call.value(tensors), dtype=call.dtype)
-        value, gradients = call.value_and_grad(tensors, ctx.needs_input_grad[1:])
-        ctx.call = call
-        ctx.save_for_backward(*gradients)
-        return torch.scalar_tensor(value, dtype=call.dtype)
+    def forward(ctx: Any, known: Any, *tensors: Any) -> Any:
+        """The value; where there are gradients, they are kept, one or None for each tensor.
+
+        ``known``: value, dtype, gradients, loss.
+        """
+        value, dtype, gradients, ctx.loss = known
+        if gradients is not None:
+            ctx.save_for_backward(*gradients)
+        return _scalar_tensor(value, dtype=dtype)
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients that were kept, times the upstream gradient."""
-        if torch.is_grad_enabled():
-            return None, *_once(ctx, Reduced._scaled, upstream)
-        return None, *Reduced._scaled(ctx, upstream)
+        gradients = ctx.saved_tensors
+        factor = upstream.item()
+        if _graph_is_kept():  # for another pass: who gets a gradient may write to it
+            gradients = [None if g is None else g * factor for g in gradients]
+        elif factor != 1.0:
+            gradients = [None if g is None else g.mul_(factor) for g in gradients]
+        if _is_grad_enabled():
+            gradients = _once(ctx.loss, gradients)
+        return None, *gradients
+
+
+# What the engine calls: torch's own apply() looks for this function anew, for a hundredth of a step of a small network.
+Reduced._backward_cls.apply = Reduced.backward
+
+
+class Mirrored(Reduced):
+    """Of a loss of a difference, whose second gradient is the first with its sign turned."""
 
     @staticmethod
-    def _scaled(ctx: Any, upstream: Any) -> list[Any]:
-        gradients = list(ctx.saved_tensors)
-        factor = upstream.item()
-        turned = None
-        if ctx.call.mirrored and ctx.needs_input_grad[2]:
-            turned = gradients[0] * -factor
-        if factor != 1.0:
-            scaled = torch.Tensor.mul if _graph_is_kept() else torch.Tensor.mul_
-            gradients = [None if g is None else scaled(g, factor) for g in gradients]
-        if turned is not None:
-            gradients[1] = turned
-        return gradients
+    def backward(ctx: Any, upstream: Any) -> Any:
+        """Both gradients, of which the first was kept."""
+        _, first, _, *others = Reduced.backward(ctx, upstream)
+        return None, first, -first, *others
 
 
 class Unreduced(torch.autograd.Function):  # type: ignore[misc]
     """A loss for each row."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Any) -> Any:
+    def forward(ctx: Any, call: Call, mirrored: bool, *tensors: Any) -> Any:
         """The values."""
-        if call.wanted:
-            ctx.call = call
+        if any(ctx.needs_input_grad):
+            ctx.call, ctx.mirrored = call, mirrored
             ctx.save_for_backward(*tensors)
-        return tensor_of(call.value(tensors), call.dtype)
+        return tensor_of(call.value(tensors), real_type(tensors[0]))
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
         """The gradients of the rows weighted by their upstream gradients, in one pass."""
+        needed = ctx.needs_input_grad[2:]
+        with torch.no_grad():
+            weights = array_of(upstream, "grad_output")
+            gradients = ctx.call.value_and_grad(ctx.saved_tensors, needed, weights)[1]
+            if ctx.mirrored and needed[1]:
+                gradients[1] = -gradients[0]
         if torch.is_grad_enabled():
-            return None, *_once(ctx, Unreduced._weighted, upstream)
-        return None, *Unreduced._weighted(ctx, upstream)
-
-    @staticmethod
-    def _weighted(ctx: Any, upstream: Any) -> list[Any]:
-        needed = ctx.needs_input_grad[1:]
-        weights = array_of(upstream, "grad_output")
-        gradients: list[Any] = ctx.call.value_and_grad(ctx.saved_tensors, needed, weights)[1]
-        if ctx.call.mirrored and needed[1]:
-            gradients[1] = -gradients[0]
-        return gradients
+            gradients = _once(ctx.call.loss, gradients)
+        return None, None, *gradients
 
 
 class Once(torch.autograd.Function):  # type: ignore[misc]
@@ -165,23 +173,28 @@ class Once(torch.autograd.Function):  # type: ignore[misc]
                            "derivatives; torch.nn.functional's can, where gradients are differentiated")  # fmt: skip
 
 
-def _once(ctx: Any, compute: Any, upstream: Any) -> list[Any]:
+def _once(loss: Any, gradients: Any) -> list[Any]:
     """The gradients under ``create_graph=True``, so that their own backward pass raises."""
-    with torch.no_grad():
-        gradients = compute(ctx, upstream)
     there = [g.detach().requires_grad_() for g in gradients if g is not None]
-    marked = iter(Once.apply(ctx.call.loss.__name__, *there))
+    marked = iter(Once.apply(loss.__name__, *there))
     return [None if g is None else next(marked) for g in gradients]
+
+
+# Function.apply without what it does for torch.func, under which nothing gets here: 0.98 of a step of a small network.
+_apply_reduced = super(torch.autograd.Function, Reduced).apply
+_apply_mirrored = super(torch.autograd.Function, Mirrored).apply
+_apply_unreduced = super(torch.autograd.Function, Unreduced).apply
 
 
 def run(
     loss: Any,
     arrays: tuple[Any, ...],
     reduction: str,
-    parameters: dict[str, Any],
-    *,
+    parameters: tuple[Any, ...] = (),
     names: tuple[str, ...] | None = None,
     mirrored: bool = False,
+    sample_weight: Any = None,
+    denominator: Any = None,
 ) -> Any:
     """The loss of tensors as a tensor: what every public function calls.
 
@@ -194,48 +207,74 @@ def run(
     reduction
         "mean", "sum" or "none".
     parameters
-        Its keywords; tensors among them are read as arrays.
+        Its own parameters, all of them in its order; tensors among them are read as arrays.
     names
         What the arrays are called by the user, where not as in the loss.
     mirrored
         Whether the loss is one of the difference of its two arrays.
+    sample_weight, denominator
+        As the loss has them.
     """
-    if torch.compiler.is_compiling():
-        return outside_of_the_graph(_run, loss, arrays, reduction, parameters, names or loss.arrays, mirrored)
-    return _run(loss, arrays, reduction, parameters, names or loss.arrays, mirrored)
+    if _is_compiling():
+        return outside_of_the_graph(
+            _run, loss, arrays, reduction, parameters, names or loss.arrays, mirrored, sample_weight, denominator
+        )
+    short, x, target = loss._short, arrays[0], arrays[-1]
+    # Autocast has nothing to do for tensors that fit a view.
+    if (
+        short is not None
+        and sample_weight is None
+        and denominator is None
+        and reduction in _REDUCED
+        and type(x) is Tensor
+        and type(target) is Tensor
+        and not target.requires_grad
+        and not _transforms_active()
+        and get_backend() == "native"
+    ):
+        wanted = x.requires_grad and _is_grad_enabled()
+        found = short(int(wanted), TensorView(x), TensorView(target), parameters, reduction == "mean", None)
+        if found is not None:
+            value, gradients = (found[0], (found[1].tensor, None)) if wanted else (found, None)
+            return _apply_reduced((value, x.dtype, gradients, loss), x, target)
+    return _run(loss, arrays, reduction, parameters, names or loss.arrays, mirrored, sample_weight, denominator)
 
 
 def _run(
     loss: Any,
     tensors: tuple[Any, ...],
     reduction: str,
-    parameters: dict[str, Any],
+    parameters: tuple[Any, ...],
     names: tuple[str, ...],
     mirrored: bool,
+    sample_weight: Any,
+    denominator: Any,
 ) -> Any:
+    """Any call."""
     if _transforms_active():
         refuse_transforms(loss.__name__)
-    own = loss.arrays
-    given = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
-    keywords = {"reduction": reduction, **parameters}
-    if given:
-        tensors, names, own = (*tensors, *given.values()), (*names, *given), (*own, *given)
-        for name in given:
-            del keywords[name]
-    call = Call(loss, keywords, names, mirrored)
     if torch.is_autocast_enabled("cpu"):
         # As torch's own losses: in float32, and float32 is what they return.
-        tensors = tuple(in_float32(t) for t in tensors)
-    if torch.is_grad_enabled():
-        for k, tensor in enumerate(tensors):
-            if isinstance(tensor, Tensor) and tensor.requires_grad:
-                if own[k] not in places_of(loss) and not (mirrored and k == 1):
-                    raise ValueError(f"{names[k]} requires grad, but fastloss.torch.{loss.__name__} has no gradient "
-                                     f"for it; expected {names[k]}.detach()")  # fmt: skip
-                call.wanted = True
+        tensors, parameters = tuple(map(in_float32, tensors)), tuple(map(in_float32, parameters))
+        sample_weight = in_float32(sample_weight)
+    keywords = dict(zip(loss._parameter_names, parameters, strict=True), reduction=reduction)
+    for name, value in (("sample_weight", sample_weight), ("denominator", denominator)):
+        if value is not None:
+            keywords[name] = value
+    given = [name for name, value in keywords.items() if isinstance(value, Tensor)]
+    tensors = (*tensors, *(keywords.pop(name) for name in given))
+    call = Call(loss, keywords, (*names, *given))
+    needed = [isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled() for t in tensors]
+    for name, own, need in zip(call.names, (*loss.arrays, *given), needed, strict=True):
+        if need and own not in places_of(loss) and not (mirrored and own == loss.arrays[1]):
+            raise ValueError(f"{name} requires grad, but fastloss.torch.{loss.__name__} has no gradient "
+                             f"for it; expected {name}.detach()")  # fmt: skip
     check_tensor(tensors[0], names[0])
-    call.dtype = real_type(tensors[0])
-    return (Unreduced if reduction == "none" else Reduced).apply(call, *tensors)
+    if reduction == "none":
+        return _apply_unreduced(call, mirrored, *tensors)
+    value, gradients = call.value_and_grad(tensors, needed) if True in needed else (call.value(tensors), None)
+    apply = _apply_mirrored if mirrored and needed[1] else _apply_reduced
+    return apply((value, real_type(tensors[0]), gradients, loss), *tensors)
 
 
 def places_of(loss: Any) -> dict[str, int]:

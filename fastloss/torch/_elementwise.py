@@ -68,7 +68,7 @@ def mse_loss(
     """
     x, t = _pair(input, target)
     reduction = former_reduction(size_average, reduce, reduction)
-    return run(fl.mse_loss, (x, t), reduction, _element_weight(weight, x), names=_INPUT, mirrored=True)
+    return run(fl.mse_loss, (x, t), reduction, names=_INPUT, mirrored=True, **_element_weight(weight, x))
 
 
 @loss("input", "target")
@@ -89,7 +89,7 @@ def l1_loss(
     """
     x, t = _pair(input, target)
     reduction = former_reduction(size_average, reduce, reduction)
-    return run(fl.l1_loss, (x, t), reduction, _element_weight(weight, x), names=_INPUT, mirrored=True)
+    return run(fl.l1_loss, (x, t), reduction, names=_INPUT, mirrored=True, **_element_weight(weight, x))
 
 
 @loss("input", "target")
@@ -109,7 +109,7 @@ def smooth_l1_loss(
         Width of the quadratic part, >= 0.
     """
     reduction = former_reduction(size_average, reduce, reduction)
-    return run(fl.smooth_l1_loss, _pair(input, target), reduction, {"beta": beta}, names=_INPUT, mirrored=True)
+    return run(fl.smooth_l1_loss, _pair(input, target), reduction, (beta,), names=_INPUT, mirrored=True)
 
 
 @loss("input", "target")
@@ -129,7 +129,7 @@ def huber_loss(
     weights = _element_weight(weight, x)
     if weights and reduction == "mean" and x.numel():
         weights["denominator"] = x.numel()
-    return run(fl.huber_loss, (x, t), reduction, {"delta": delta, **weights}, names=_INPUT, mirrored=True)
+    return run(fl.huber_loss, (x, t), reduction, (delta,), names=_INPUT, mirrored=True, **weights)
 
 
 @loss("input")
@@ -151,7 +151,7 @@ def binary_cross_entropy(
         Multiplies the loss; it broadcasts to the input, and does not enter what the mean divides by.
     """
     reduction = former_reduction(size_average, reduce, reduction)
-    return run(fl.binary_cross_entropy, (input, target), reduction, _rescaled(weight, input, reduction), names=_INPUT)
+    return run(fl.binary_cross_entropy, (input, target), reduction, names=_INPUT, **_rescaled(weight, input, reduction))
 
 
 @loss("input")
@@ -174,8 +174,8 @@ def binary_cross_entropy_with_logits(
         Multiplies the positive part; it broadcasts to the input.
     """
     reduction = former_reduction(size_average, reduce, reduction)
-    parameters = {"pos_weight": pos_weight, **_rescaled(weight, input, reduction)}
-    return run(fl.binary_cross_entropy_with_logits, (input, target), reduction, parameters, names=_INPUT)
+    weights = _rescaled(weight, input, reduction)
+    return run(fl.binary_cross_entropy_with_logits, (input, target), reduction, (pos_weight,), names=_INPUT, **weights)
 
 
 @loss("input")
@@ -210,9 +210,7 @@ def soft_margin_loss(
     input, target : Tensor
         Scores, and labels that are -1 or +1, of one shape.
     """
-    return run(
-        fl.soft_margin_loss, (input, target), former_reduction(size_average, reduce, reduction), {}, names=_INPUT
-    )
+    return run(fl.soft_margin_loss, (input, target), former_reduction(size_average, reduce, reduction), names=_INPUT)
 
 
 @loss("input")
@@ -238,7 +236,7 @@ def poisson_nll_loss(
         Added to a mean (``log_input=False``) inside the logarithm, as torch does; with 0 a mean of 0 is exact.
     """
     reduction = former_reduction(size_average, reduce, reduction)
-    parameters = {"log_input": log_input, "full": full}
+    parameters = (log_input, full)
     if log_input or eps == 0:
         return run(fl.poisson_nll_loss, (input, target), reduction, parameters, names=_INPUT)
     # x + eps - t log(x + eps) is the loss of a mean of x + eps, and more than what is wanted by eps.

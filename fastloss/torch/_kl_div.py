@@ -29,6 +29,8 @@ class KLDiv:
     __name__ = "kl_div"
     arrays = ("input", "target")
     kind = "pointwise"
+    _parameter_names = ("log_target",)
+    _short = None
 
     def __call__(self, x: Any, t: Any, *, log_target: bool, reduction: str, denominator: float | None = None) -> Any:
         """The value."""

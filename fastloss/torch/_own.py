@@ -32,21 +32,18 @@ def _tensors(loss: Any, *, mirrored: bool = False) -> Callable[..., Any]:
     keywords = {p.name: repr(p.default) for p in given if p.kind is p.KEYWORD_ONLY}
     del keywords["out"], keywords["reduction"]
     taken = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in arrays)
-    passed = {k: k for k in keywords if k not in ("sample_weight", "denominator")}
+    passed = {k: k for k in loss._parameter_names}
     if "axis" in keywords:
         passed["axis"] = f"class_axis({arrays[0].name}, dim)" if row else "dim"
         keywords = {("dim" if k == "axis" else k): ("None" if k == "axis" else v) for k, v in keywords.items()}
     signature = ", ".join(f"{k}={v}" for k, v in keywords.items())
     common = "reduction='mean'"
-    parameters = ", ".join(f"{k!r}: {v}" for k, v in passed.items())
+    parameters = "".join(f"{v}, " for v in passed.values())
+    tensors = "".join(f"{p.name}, " for p in arrays)
     source = (
         f"def {name}({taken}, *, {signature}, {common}):\n"
-        f"    parameters = {{{parameters}}}\n"
-        "    if sample_weight is not None:\n"
-        "        parameters['sample_weight'] = sample_weight\n"
-        "    if denominator is not None:\n"
-        "        parameters['denominator'] = denominator\n"
-        f"    return run(loss, ({', '.join(p.name for p in arrays)},), reduction, parameters, mirrored={mirrored})\n"
+        f"    return run(loss, ({tensors}), reduction, ({parameters}), mirrored={mirrored},\n"
+        "               sample_weight=sample_weight, denominator=denominator)\n"
     )
     namespace: dict[str, Any] = {"run": run, "loss": loss, "class_axis": class_axis}
     exec(compile(source, f"<fastloss.torch.{name}>", "exec"), namespace)

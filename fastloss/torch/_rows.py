@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,12 +44,12 @@ def kl_div(
                       "'batchmean' divides only by the batch size, and aligns with the KL div math definition.",
                       stacklevel=2)  # fmt: skip
     reduction = former_reduction(size_average, reduce, reduction)
-    parameters: dict[str, Any] = {"log_target": log_target}
+    denominator = None
     if reduction == "batchmean":
         reduction = "mean" if input.ndim else "sum"
         if input.ndim and len(input):
-            parameters["denominator"] = len(input)
-    return run(_kl_div, (input, target), reduction, parameters)
+            denominator = len(input)
+    return run(_kl_div, (input, target), reduction, (log_target,), denominator=denominator)
 
 
 @loss("input")
@@ -77,15 +76,10 @@ def cross_entropy(
     label_smoothing : float
         In [0, 1].
     """
-    parameters = {
-        "class_weight": weight,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-        "axis": class_axis(input),
-    }
-    return run(
-        fl.cross_entropy, (input, target), former_reduction(size_average, reduce, reduction), parameters, names=_INPUT
-    )
+    if size_average is not None or reduce is not None:
+        reduction = former_reduction(size_average, reduce, reduction)
+    parameters = (weight, ignore_index, label_smoothing, 1.0, None, 0.0, class_axis(input))
+    return run(fl.cross_entropy, (input, target), reduction, parameters, _INPUT)
 
 
 @loss("input")
@@ -117,12 +111,12 @@ def multi_margin_loss(
     reduction = former_reduction(size_average, reduce, reduction)
     if p != 1:
         return torch.nn.functional.multi_margin_loss(input, target, p, margin, weight, reduction=reduction)
-    parameters: dict[str, Any] = {"margin": margin, "class_weight": weight, "scale": "classes", "ignore_index": None}
-    if reduction == "mean" and weight is not None and target.numel():
-        parameters["denominator"] = target.numel()
+    parameters = (margin, "weston-watkins", "classes", weight, None, -1)
+    rows = target.numel() if reduction == "mean" and weight is not None else 0
     if input.ndim == 1:
         target = target.reshape(())
-    return run(fl.multiclass_hinge_loss, (input, target), reduction, parameters, names=_INPUT)
+    return run(fl.multiclass_hinge_loss, (input, target), reduction, parameters, names=_INPUT,
+               denominator=rows or None)  # fmt: skip
 
 
 @loss("input1", "input2")
@@ -145,7 +139,7 @@ def cosine_embedding_loss(
         Cosines of dissimilar pairs up to it, >= 0, cost nothing.
     """
     return run(fl.cosine_embedding_loss, (input1, input2, target), former_reduction(size_average, reduce, reduction),
-               {"margin": margin}, names=_INPUTS)  # fmt: skip
+               (margin,), names=_INPUTS)  # fmt: skip
 
 
 @loss("input1", "input2")
@@ -168,7 +162,7 @@ def margin_ranking_loss(
         At least 0.
     """
     return run(fl.margin_ranking_loss, (input1, input2, target), former_reduction(size_average, reduce, reduction),
-               {"margin": margin}, names=_INPUTS)  # fmt: skip
+               (margin,), names=_INPUTS)  # fmt: skip
 
 
 @loss("anchor", "positive", "negative")
@@ -199,6 +193,6 @@ def triplet_margin_loss(
         compares, which moves that distance by at most ``eps * D ** (1 / p)``. With 0 a distance of 0 has gradient 0.
     """
     moved = anchor + eps if eps else anchor
-    parameters = {"margin": margin, "p": p, "swap": swap}
+    parameters = (margin, False, p, swap)
     return run(fl.triplet_margin_loss, (moved, positive, negative), former_reduction(size_average, reduce, reduction),
                parameters)  # fmt: skip

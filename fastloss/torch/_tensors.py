@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fastloss import _core
+
 try:
     import ml_dtypes
 except ImportError:  # bfloat16 is then converted to float32 and back
@@ -20,6 +22,13 @@ Array = npt.NDArray[Any]
 REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 DTYPES = frozenset((*REAL, *WHOLE, torch.bool))
+
+
+# The formats of their buffers, for tensors that are read without an array in between.
+_core.know_tensors({
+    torch.float32: b"f", torch.float64: b"d", torch.int64: b"q", torch.int32: b"i", torch.int16: b"h", torch.int8: b"b",
+    torch.uint64: b"Q", torch.uint32: b"I", torch.uint16: b"H", torch.uint8: b"B",
+}, torch.empty_like)  # fmt: skip
 
 
 def check_tensor(tensor: object, name: str) -> None:
@@ -49,7 +58,8 @@ def array_of(tensor: Tensor, name: str) -> Array:
 
 def class_axis(tensor: Tensor, dim: int | None = None) -> int:
     """The class dimension as an axis; by default dimension 1, or the one that there is."""
-    check_tensor(tensor, "input")
+    if not isinstance(tensor, Tensor):
+        check_tensor(tensor, "input")
     # The last one by its other name: the default, with which calls are quickest.
     return dim if dim is not None else 1 if tensor.ndim > 2 else -1
 
