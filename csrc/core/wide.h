@@ -9,6 +9,7 @@
 #ifndef FASTLOSS_WIDE_H
 #define FASTLOSS_WIDE_H
 
+#include "../fastloss.h"
 #include "half.h"
 
 /* a*b + c in double, in the float kernels too; one rounding where the target has the instruction. */
@@ -40,8 +41,10 @@ INLINE wide wide_abs(wide v) { return _mm512_abs_pd(v); }
 INLINE __mmask8 wide_mask(ptrdiff_t n) { return (__mmask8)((1u << n) - 1u); }
 INLINE wide wide_load_first(ptrdiff_t n, const double *x) { return _mm512_maskz_loadu_pd(wide_mask(n), x); }
 INLINE void wide_store_first(ptrdiff_t n, double *x, wide v) { _mm512_mask_storeu_pd(x, wide_mask(n), v); }
-INLINE wide widen_float16(const char *x) { return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x))); }
-INLINE wide widen_bfloat16(const char *x) { /* 0.85 of the time of an extension and a shift */
+INLINE wide widen_float16(const char *x) {
+  return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
+}
+INLINE wide widen_bfloat16(const char *x) { /* one shuffle, not an extension and a shift */
   const __m256i upper = _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7,
                                          -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
   __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)x));
@@ -62,7 +65,9 @@ INLINE wide wide_all(double x) { return _mm256_set1_pd(x); }
 INLINE wide wide_add(wide a, wide b) { return _mm256_add_pd(a, b); }
 INLINE wide wide_fma(wide a, wide b, wide c) { return _mm256_fmadd_pd(a, b, c); }
 INLINE wide wide_abs(wide v) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), v); }
-INLINE __m256i wide_mask(ptrdiff_t n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
+INLINE __m256i wide_mask(ptrdiff_t n) {
+  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
 INLINE wide wide_load_first(ptrdiff_t n, const double *x) { return _mm256_maskload_pd(x, wide_mask(n)); }
 INLINE void wide_store_first(ptrdiff_t n, double *x, wide v) { _mm256_maskstore_pd(x, wide_mask(n), v); }
 INLINE wide widen_float16(const char *x) { return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)x))); }

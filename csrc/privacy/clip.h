@@ -61,7 +61,8 @@ INLINE double clip_row_sum(int squares, int half, ptrdiff_t n, const char *x) {
   ptrdiff_t j = 0;
   for (int k = 0; k < VECTORS; k++) sums[k] = wide_all(0.0);
   for (; j + LANES <= n; j += LANES)
-    for (int k = 0; k < VECTORS; k++) sums[k] = terms_added(squares, widen_as(half, x + (j + k * WIDE) * size), sums[k]);
+    for (int k = 0; k < VECTORS; k++)
+      sums[k] = terms_added(squares, widen_as(half, x + (j + k * WIDE) * size), sums[k]);
   for (int k = 0; k < VECTORS; k++, j += WIDE) {
     if (j + WIDE <= n) sums[k] = terms_added(squares, widen_as(half, x + j * size), sums[k]);
     else if (j < n) sums[k] = terms_added(squares, widen_first_as(half, n - j, x + j * size), sums[k]);
