@@ -60,7 +60,9 @@ cdef struct Clip:
 
 cdef void clip_step(const Clip *job, int thread, Py_ssize_t added, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
     """A thread's blocks: add the listed rows, whose factors are known, then read the next tile from row first on."""
-    cdef Py_ssize_t b, g, r
+    cdef Py_ssize_t b, g, r = 0
+    # Row by row, not block by block: long runs are what memory is fast at, 1.3 to 2 times.
+    cdef Py_ssize_t step = rows if job.thread_start[thread + 1] - job.thread_start[thread] == 1 else 1
     if added > 0:
         for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
             g = job.group_of[b]
@@ -70,10 +72,10 @@ cdef void clip_step(const Clip *job, int thread, Py_ssize_t added, Py_ssize_t fi
             else:
                 job.kernels.grid_add(&job.blocks[b], added, job.rows, job.factors + g * job.stride, job.units,
                                      <int64_t *>(job.sums + job.blocks[b].first))
-    # Row by row, not block by block: long runs are what memory is fast at, 1.3 to 2 times.
-    for r in range(rows):
+    while r < rows:
         for b in range(job.thread_start[thread], job.thread_start[thread + 1]):
-            job.kernels.clip_sums(&job.blocks[b], job.rules[0].norm, first + r, 1, job.slots + b * job.stride + r)
+            job.kernels.clip_sums(&job.blocks[b], job.rules[0].norm, first + r, step, job.slots + b * job.stride + r)
+        r += step
 
 
 cdef Py_ssize_t clip_decide(const Clip *job, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
@@ -168,14 +170,28 @@ cdef void run_narrow_clip(const Clip *job, Py_ssize_t width, double *partials, i
     else:
         for g in range(ROW_GROUPS):
             clip_rows(job, width, g, group_rows, 0, partials + g * width if add else NULL)
-    if add:
+    if add and job.units == 0:
+        add_partials(width, partials, job.sums)
+    elif add:
         for g in range(ROW_GROUPS):
-            if job.units == 0:
-                for j in range(width):
-                    job.sums[j] += partials[g * width + j]
-            else:
-                for j in range(width):
-                    (<int64_t *>job.sums)[j] += (<int64_t *>partials)[g * width + j]
+            for j in range(width):
+                (<int64_t *>job.sums)[j] += (<int64_t *>partials)[g * width + j]
+
+
+cdef void add_partials(Py_ssize_t width, const double *partials, double *sums) noexcept nogil:
+    """Sums of the groups of rows, added up as rows of doubles are: 1 x + s is s + x."""
+    cdef fl_clip_block block
+    cdef Py_ssize_t rows[ROW_GROUPS]
+    cdef double ones[ROW_GROUPS]
+    cdef Py_ssize_t g
+    block.data = <const char *>partials
+    block.stride = width * sizeof(double)
+    block.columns = width
+    block.first = block.half = 0
+    for g in range(ROW_GROUPS):
+        rows[g] = g
+        ones[g] = 1
+    privacy_table(True).clip_add(&block, ROW_GROUPS, rows, ones, sums)
 
 
 cdef struct ClipArray:

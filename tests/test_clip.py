@@ -248,6 +248,28 @@ def test_instruction_sets_give_the_same_bits():
     assert len(digests) <= 1
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+def test_neither_place_nor_type_matters(kind, isa):
+    """Rows are read from the first place where vectors begin, few columns apart; half types are widened on the way."""
+    if kind == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    g = rng_of(10)
+    for rows, columns in [(5, n) for n in range(1, 36)] + [(15, n) for n in (63, 64, 95, 1000, 4099, 9001)]:
+        plain = g.standard_normal((rows, columns)).astype(kind)
+        wide = plain.astype(np.float64 if kind == "float64" else np.float32)
+        for norm in NORMS:
+            want = clip_and_sum(wide, math.sqrt(columns), norm=norm)
+            exact = np.abs(wide.astype(np.float64)) if norm == "l1" else wide.astype(np.float64) ** 2
+            size = exact.sum(axis=1) if norm == "l1" else np.sqrt(exact.sum(axis=1))
+            np.testing.assert_allclose(want.norms, size, rtol=1e-14)
+            for place in range(0, 17, 1 if columns < 70 else 5):
+                moved = np.empty(place + plain.size, plain.dtype)[place:].reshape(plain.shape)
+                moved[...] = plain
+                got = clip_and_sum(moved, math.sqrt(columns), norm=norm)
+                assert got.norms.tobytes() == want.norms.tobytes()
+                assert got.sum.tobytes() == want.sum.tobytes()
+
+
 # ---- Norms ----
 
 

@@ -31,8 +31,8 @@
 
 #define LEAST_DOUBLE 0x1p-1074
 
-/* Rows are taken in parts: whole where they lie, or so many columns (a multiple of LANES) converted from a half type,
- * eight of them in half the first-level cache. */
+/* Where time hardly counts, rows are taken in parts: whole where they lie, or so many columns (a multiple of LANES)
+ * converted from a half type. */
 #define CLIP_PART 512
 INLINE ptrdiff_t part_of(const fl_clip_block *block) { return block->half ? CLIP_PART : block->columns; }
 INLINE ptrdiff_t left_of(const fl_clip_block *block, ptrdiff_t first) {
@@ -49,32 +49,42 @@ INLINE const real *row_part(const fl_clip_block *block, ptrdiff_t row, ptrdiff_t
 
 INLINE double term_added(int squares, double v, double sum) { return squares ? fma_double(v, v, sum) : sum + fabs(v); }
 
-INLINE double clip_row_sum(int squares, const fl_clip_block *block, ptrdiff_t row) {
-  real converted[CLIP_PART];
-  const real *x = converted;
-  wide sums[LANES / WIDE];
-  double acc[LANES];
-  ptrdiff_t j = 0, n = 0;
-  for (int k = 0; k < LANES / WIDE; k++) sums[k] = wide_all(0.0);
-  for (ptrdiff_t first = 0; first < block->columns; first += n) {
-    x = row_part(block, row, first, converted);
-    n = left_of(block, first);
-    for (j = 0; j + LANES <= n; j += LANES)
-      for (int k = 0; k < LANES / WIDE; k++) {
-        wide v = widen(x + j + k * WIDE);
-        sums[k] = squares ? wide_fma(v, v, sums[k]) : wide_add(sums[k], wide_abs(v));
-      }
-  }
-  for (int k = 0; k < LANES / WIDE; k++) wide_store(acc + k * WIDE, sums[k]);
-  for (int l = 0; j + l < n; l++) acc[l] = term_added(squares, (double)x[j + l], acc[l]);
-  return fold_lanes(acc);
+INLINE wide terms_added(int squares, wide v, wide sum) {
+  return squares ? wide_fma(v, v, sum) : wide_add(sum, wide_abs(v));
 }
 
-static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
-  for (ptrdiff_t r = 0; r < rows; r++) {
-    slots[r] = norm == FL_NORM_L2 ? clip_row_sum(1, block, first + r) : clip_row_sum(0, block, first + r);
+/* The lanes stay in registers, also where they are folded: 16-8-4-2-1, as everywhere. */
+INLINE double clip_row_sum(int squares, int half, ptrdiff_t n, const char *x) {
+  enum { VECTORS = LANES / WIDE };
+  const ptrdiff_t size = size_as(half);
+  wide sums[VECTORS];
+  ptrdiff_t j = 0;
+  for (int k = 0; k < VECTORS; k++) sums[k] = wide_all(0.0);
+  for (; j + LANES <= n; j += LANES)
+    for (int k = 0; k < VECTORS; k++)
+      sums[k] = terms_added(squares, widen_as(half, x + (j + k * WIDE) * size), sums[k]);
+  for (int k = 0; k < VECTORS; k++, j += WIDE) {
+    if (j + WIDE <= n) sums[k] = terms_added(squares, widen_as(half, x + j * size), sums[k]);
+    else if (j < n) sums[k] = terms_added(squares, widen_first_as(half, n - j, x + j * size), sums[k]);
   }
+  for (int fold = VECTORS / 2; fold > 0; fold /= 2)
+    for (int k = 0; k < fold; k++) sums[k] = wide_add(sums[k], sums[k + fold]);
+  return wide_total(sums[0]);
 }
+
+#define CLIP_SUMS(squares, half) \
+  for (ptrdiff_t r = 0; r < rows; r++) slots[r] = clip_row_sum(squares, half, block->columns, row + r * block->stride)
+
+static void clip_sums(const fl_clip_block *block, int norm, ptrdiff_t first, ptrdiff_t rows, double *slots) {
+  const char *row = block->data + first * block->stride;
+  if (norm == FL_NORM_L2 && block->half == FL_F16) CLIP_SUMS(1, FL_F16);
+  else if (norm == FL_NORM_L2 && block->half) CLIP_SUMS(1, FL_BF16);
+  else if (norm == FL_NORM_L2) CLIP_SUMS(1, 0);
+  else if (block->half == FL_F16) CLIP_SUMS(0, FL_F16);
+  else if (block->half) CLIP_SUMS(0, FL_BF16);
+  else CLIP_SUMS(0, 0);
+}
+#undef CLIP_SUMS
 
 /* ---- From norm to factor ---- */
 
@@ -259,40 +269,74 @@ static void clip_factor(const fl_clip_rule *rule, const fl_clip_block *blocks, p
 
 /* ---- The sum ---- */
 
-/* sums[j] += the factors times `rows` rows, in order; constant `rows`: one loop of its own. */
-INLINE void clip_add_rows(int rows, ptrdiff_t n, const real *const *row, const double *factors, double *sums) {
+/* Rows of a type, as size_as() has it, and their factors. */
+typedef struct { const char *row[8]; double factors[8]; } clip_rows;
+
+/* sums[j] += the factors times `rows` rows, in order, for `vectors` times WIDE columns; all but j are constants. */
+INLINE void clip_add_columns(int half, int rows, int vectors, const clip_rows *from, const wide *f, ptrdiff_t j,
+                             double *sums) {
+  wide s[4];
+  for (int i = 0; i < vectors; i++) s[i] = wide_load(sums + j + i * WIDE);
+  for (int k = 0; k < rows; k++)
+    for (int i = 0; i < vectors; i++)
+      s[i] = wide_fma(f[k], widen_as(half, from->row[k] + (j + i * WIDE) * size_as(half)), s[i]);
+  for (int i = 0; i < vectors; i++) wide_store(sums + j + i * WIDE, s[i]);
+}
+
+/* The same for n < WIDE columns. */
+INLINE void clip_add_first(int half, int rows, ptrdiff_t n, const clip_rows *from, ptrdiff_t j, double *sums) {
+  wide s = wide_load_first(n, sums + j);
+  for (int k = 0; k < rows; k++)
+    s = wide_fma(wide_all(from->factors[k]), widen_first_as(half, n, from->row[k] + j * size_as(half)), s);
+  wide_store_first(n, sums + j, s);
+}
+
+ONCE void clip_add_few(int half, int rows, ptrdiff_t n, const clip_rows *from, ptrdiff_t j, double *sums) {
+  if (half == FL_F16) clip_add_first(FL_F16, rows, n, from, j, sums);
+  else if (half == FL_BF16) clip_add_first(FL_BF16, rows, n, from, j, sums);
+  else clip_add_first(0, rows, n, from, j, sums);
+}
+
+/* The first columns go alone, so that the others are read where vectors of memory begin: arrays of NumPy begin 16 bytes
+ * after such a place, and vectors of AVX-512 across two lines of a cache took 1.2 times as long. */
+INLINE void clip_add_rows(int half, int rows, ptrdiff_t n, const clip_rows *from, double *sums) {
+  enum { VECTORS = MANY_REGISTERS ? 4 : 2 };
+  const uintptr_t place = (uintptr_t)from->row[0] / (uintptr_t)size_as(half);
+  ptrdiff_t j = n < 8 * WIDE ? 0 : (ptrdiff_t)((0 - place) % WIDE);
   wide f[8];
-  ptrdiff_t j = 0;
-  for (int k = 0; k < rows; k++) f[k] = wide_all(factors[k]);
-  for (; j + 4 * WIDE <= n; j += 4 * WIDE) {
-    wide s[4];
-    for (int i = 0; i < 4; i++) s[i] = wide_load(sums + j + i * WIDE);
-    for (int k = 0; k < rows; k++)
-      for (int i = 0; i < 4; i++) s[i] = wide_fma(f[k], widen(row[k] + j + i * WIDE), s[i]);
-    for (int i = 0; i < 4; i++) wide_store(sums + j + i * WIDE, s[i]);
+  for (int k = 0; k < rows; k++) f[k] = wide_all(from->factors[k]);
+  if (j > 0) clip_add_few(half, rows, j, from, 0, sums);
+  for (; j + VECTORS * WIDE <= n; j += VECTORS * WIDE) clip_add_columns(half, rows, VECTORS, from, f, j, sums);
+  ROLLED_LOOP
+  for (; j + WIDE <= n; j += WIDE) clip_add_columns(half, rows, 1, from, f, j, sums);
+  if (j < n) clip_add_few(half, rows, n - j, from, j, sums);
+}
+
+INLINE void clip_add_as(int half, int rows, ptrdiff_t n, const clip_rows *from, double *sums) {
+  switch (rows) {
+    case 8: clip_add_rows(half, 8, n, from, sums); break;
+    case 4:
+      if (!half) clip_add_rows(0, 4, n, from, sums);
+      break;
+    case 2: clip_add_rows(half, 2, n, from, sums); break;
+    default: clip_add_rows(half, 1, n, from, sums);
   }
-  for (; j < n; j++)
-    for (int k = 0; k < rows; k++) sums[j] = fma_double(factors[k], (double)row[k][j], sums[j]);
 }
 
 /* Eight rows at a time while so many are left: each is a sequential stream, and the sums, at most 32 KB, pass through
  * the first-level cache once per eight. */
 static void clip_add(const fl_clip_block *block, ptrdiff_t count, const ptrdiff_t *rows, const double *factors,
                      double *sums) {
-  real converted[8][CLIP_PART];
   while (count > 0) {
-    const real *row[8];
-    const ptrdiff_t step = count >= 8 ? 8 : count >= 4 ? 4 : count >= 2 ? 2 : 1;
-    for (ptrdiff_t first = 0; first < block->columns; first += part_of(block)) {
-      const ptrdiff_t n = left_of(block, first);
-      for (ptrdiff_t k = 0; k < step; k++) row[k] = row_part(block, rows[k], first, converted[k]);
-      switch (step) {
-        case 8: clip_add_rows(8, n, row, factors, sums + first); break;
-        case 4: clip_add_rows(4, n, row, factors, sums + first); break;
-        case 2: clip_add_rows(2, n, row, factors, sums + first); break;
-        default: clip_add_rows(1, n, row, factors, sums + first);
-      }
+    const int step = count >= 8 ? 8 : count >= 4 && !block->half ? 4 : count >= 2 ? 2 : 1;
+    clip_rows from;
+    for (int k = 0; k < step; k++) {
+      from.row[k] = block->data + rows[k] * block->stride;
+      from.factors[k] = factors[k];
     }
+    if (block->half == FL_F16) clip_add_as(FL_F16, step, block->columns, &from, sums);
+    else if (block->half == FL_BF16) clip_add_as(FL_BF16, step, block->columns, &from, sums);
+    else clip_add_as(0, step, block->columns, &from, sums);
     rows += step, factors += step, count -= step;
   }
 }
