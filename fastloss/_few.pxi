@@ -227,7 +227,7 @@ cdef int contrast_few(Few *f, bint wanted, double *total) except -1:
         if shared:
             write_few(f, 1, f.queries, f.p, f.inverse_p, f.own, f.q, True)
             if f.grad[0] != NULL:
-                pair.add_rows(f.queries, f.columns, f.own, f.p, f.width, NULL, f.pull_q, f.width)
+                pair.add_rows(f.queries, f.width, f.own, f.p, f.width, NULL, f.pull_q, f.width)
         write_few(f, 0, f.queries, f.q, f.inverse_q, NULL, f.pull_q, True)
         write_few(f, f.last, f.keys, f.k, f.inverse_k, NULL, f.pull_k, False)
     return 0
@@ -240,7 +240,8 @@ cdef int arc_few(Few *f, bint wanted, double *total) except -1:
     read_few(f, f.x[0], f.queries, f.q, f.inverse_q)
     silence(f, f.q)
     read_few(f, f.x[1], f.keys, f.k, f.inverse_k)
-    pair.arc_rows(f.queries, f.columns, f.q, f.width, f.inverse_q, f.k, f.width, f.inverse_k, f.at, f.margin, f.own,
+    # Columns that rows are padded with are zeros, and spare the loops their rest.
+    pair.arc_rows(f.queries, f.width, f.q, f.width, f.inverse_q, f.k, f.width, f.inverse_k, f.at, f.margin, f.own,
                   f.slope, f.toward_k, f.toward_q if f.grad[1] != NULL else NULL, f.width)
     score_few(f, True, wanted, total)
     if wanted:
@@ -248,10 +249,10 @@ cdef int arc_few(Few *f, bint wanted, double *total) except -1:
             f.own[i] = 0.0 if f.label[i] < 0 else f.own[i] * f.slope[i]
         if f.grad[0] != NULL:
             silence(f, f.toward_k)
-            pair.add_rows(f.queries, f.columns, f.own, f.toward_k, f.width, NULL, f.pull_q, f.width)
+            pair.add_rows(f.queries, f.width, f.own, f.toward_k, f.width, NULL, f.pull_q, f.width)
         if f.grad[1] != NULL:
             silence(f, f.toward_q)
-            pair.add_rows(f.queries, f.columns, f.own, f.toward_q, f.width, f.at, f.pull_k, f.width)
+            pair.add_rows(f.queries, f.width, f.own, f.toward_q, f.width, f.at, f.pull_k, f.width)
         write_few(f, 0, f.queries, f.q, f.inverse_q, NULL, f.pull_q, True)
         write_few(f, 1, f.keys, f.k, f.inverse_k, NULL, f.pull_k, False)
     return 0
@@ -280,7 +281,7 @@ cdef int speakers_few(Few *f, bint wanted, double *total, double *slope_w) excep
         for i in range(f.queries):
             add_pair(&hi, &lo, f.spare[i] + f.own[i] * f.cosine[i], 0.0)
         slope_w[0] = pair_value(hi, lo)
-        pair.add_rows(f.queries, f.columns, f.own, f.p, f.width, NULL, f.pull_q, f.width)
+        pair.add_rows(f.queries, f.width, f.own, f.p, f.width, NULL, f.pull_q, f.width)
         project_few(f, f.queries, f.p, f.inverse_p, f.own, f.q, f.toward_q)
         project_few(f, f.keys, f.k, f.inverse_k, NULL, f.pull_k, f.toward_k)
         project_few(f, f.queries, f.q, f.inverse_q, NULL, f.pull_q, f.spare)

@@ -17,14 +17,19 @@
 /* pi, rounded down */
 #define ARC_PI 0x1.921fb54442d18p1
 
-/* Four sums side by side: unit vectors need no compensation. */
+/* Sums side by side: unit vectors need no compensation. */
 INLINE double dot_double(fl_size n, const double *x, const double *y) {
-  double sum[4] = {0.0};
+  double sum[ROW_LANES] = {0.0};
   fl_size i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (int l = 0; l < 4; l++) sum[l] = fma_double(x[i + l], y[i + l], sum[l]);
+  for (; i + ROW_LANES <= n; i += ROW_LANES) {
+    VECTOR_LOOP
+    ROLLED_LOOP
+    for (int l = 0; l < ROW_LANES; l++) sum[l] = fma_double(x[i + l], y[i + l], sum[l]);
+  }
   for (int l = 0; i + l < n; l++) sum[l] = fma_double(x[i + l], y[i + l], sum[l]);
-  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+  for (int width = ROW_LANES / 2; width; width /= 2)
+    for (int l = 0; l < width; l++) sum[l] += sum[l + width];
+  return sum[0];
 }
 
 /* What of `to` is at right angles to `at`, and its square; the second step takes out the first's rounding. */
