@@ -126,11 +126,11 @@ def about_new_outputs(figures: Figures) -> str:
 def about_small_calls(figures: Figures) -> str:
     """Why some losses cost more than their share on small arrays."""
     return (
-        "Similarity losses (`info_nce_loss`, `multiple_negatives_ranking_loss`, `arcface_loss`, `ge2e_loss`) work\n"
-        "tile by tile between products of NumPy's BLAS, which Python calls: one for the scores, one for each gradient\n"
-        f"({figures['calls']['product'] * 1e6:.1f} µs for 10×10), and the passes between them are calls too. They are\n"
-        "made for thousands of embeddings. What the others take is taking the buffers of two to six arrays and\n"
-        "returning the results."
+        "Similarity losses (`info_nce_loss`, `multiple_negatives_ranking_loss`, `arcface_loss`, `ge2e_loss`) divide\n"
+        "ten to twenty rows by their lengths, which takes a sum, a root and a quotient each, make one product for the\n"
+        "scores and one for each gradient, and take gradients back through the lengths; of few embeddings in one go,\n"
+        f"for NumPy's BLAS, called from Python, takes {figures['calls']['product'] * 1e6:.1f} µs for a product of\n"
+        "10×10 alone. What the others take is taking the buffers of two to six arrays and returning the results."
     )
 
 

@@ -6,43 +6,49 @@ Own scores are worked out row by row in float64, from the angle, and put in thei
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from fastloss import _arguments as arguments
+from fastloss import _core, _products
 from fastloss._arguments import Array
-from fastloss._products import Softmax, accumulator, flat, run_tiles
+from fastloss._products import ARC, Softmax, accumulator, few_products, flat, run_tiles
 from fastloss._row_arguments import UNKNOWN_CLASSES, check_labels, ignored_label, per_class
 from fastloss._several import Problem, Run
-from fastloss._unit import dots, project, unit_rows
+from fastloss._unit import project, unit_rows
 
 FLOAT64 = np.dtype(np.float64)
 
-# Sines below it are rounding: unit vectors so nearly parallel have no tangent that float64 knows.
-PARALLEL = 2.0**-48
+
+def arcface_numbers(real: np.dtype[Any], values: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Scale, margin, and its cosine and sine; of a call without class weights, else ValueError."""
+    if values["class_weight"] is not None:
+        raise ValueError("no short way")
+    return numbers_of(real, values)
 
 
-def tangent(to: Array, at: Array, cosine: Array) -> Array:
-    """What of unit vectors ``to`` is at right angles to ``at``; the second step takes out the first's rounding."""
-    t = to - cosine[:, None] * at
-    return np.asarray(t - dots(t, at)[:, None] * at)
+def numbers_of(real: np.dtype[Any], values: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Scale, margin, and its cosine and sine."""
+    scale, margin = float(real.type(values["scale"])), float(real.type(values["margin"]))
+    return scale, margin, math.cos(margin), math.sin(margin)
 
 
 class AngularQueries:
-    """Embeddings as queries; the score of a row's own class is that of its angle plus the margin.
-
-    With c and s the cosine and sine of the angle, t = w - c e is the tangent at e towards w, and its length is s.
-    Beyond theta + m = pi the cosine would rise again, and c - m sin m takes over. The derivative is -sin(theta + m), or
-    -sin theta, along the unit tangent t / s: nothing is divided by a sine that the product rounded. Where s is 0 the
-    tangent is 0.
-    """
+    """Embeddings as queries; the score of a row's own class is that of its angle plus the margin (csrc/pairs/arc.h)."""
 
     def __init__(
-        self, x: Array, centers: Array, target: Array, scale: float, margin: float, dead: Array, real: np.dtype[Any]
+        self,
+        x: Array,
+        centers: Array,
+        target: Array,
+        numbers: tuple[float, float, float, float],
+        dead: Array,
+        real: np.dtype[Any],
     ) -> None:
         self.x, self.centers, self.target, self.dead, self.real = x, centers, target, dead, real
-        self.scale, self.margin = scale, margin
+        self.scale, *self.margin = numbers
         self.out: Array | None = None
         self.center_gradient: Array | None = None
 
@@ -57,17 +63,10 @@ class AngularQueries:
         self.e, self.w = np.empty(rows.shape), np.empty(rows.shape)
         self.inverse = unit_rows(rows.astype(self.real, copy=False), self.e)
         known = unit_rows(self.centers[self.target[first:last]].astype(self.real, copy=False), self.w)
-        self.c = np.clip(dots(self.e, self.w), -1, 1)
-        self.toward_w, self.toward_e = tangent(self.w, self.e, self.c), tangent(self.e, self.w, self.c)
-        s = np.sqrt(dots(self.toward_w, self.toward_w))
-        s = np.where(s < PARALLEL, 0, s)
-        s = np.where((self.inverse == 0) | (known == 0), 1, s)  # a zero vector is at right angles to all
-        theta = np.arctan2(s, self.c)
-        m = self.margin
-        over = theta + m > np.pi
-        own = np.where(over, self.c - m * np.sin(m), self.c * np.cos(m) - s * np.sin(m))
-        slope = np.where(over, s, s * np.cos(m) + self.c * np.sin(m))
-        self.slope = np.where(s == 0, 0, slope / np.where(s == 0, 1, s))
+        own, self.slope = np.empty(last - first), np.empty(last - first)
+        self.toward_w, self.toward_e = np.empty(rows.shape), np.empty(rows.shape)
+        given = [self.e, self.inverse, self.w, known]
+        _core.arc_rows([*given, own, self.slope, self.toward_w, self.toward_e], tuple(self.margin))
         self.scaled = (self.e * self.scale).astype(self.real)
         self.scaled[dead] = 0
         return self.scaled, own * self.scale
@@ -123,18 +122,21 @@ def arcface(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]
         ignored = None
     label = (target if ignored is None else np.where(ignored, target.dtype.type(0), target)).astype(np.int64)
     row_weight = None if by_class is None or not label.size else by_class.astype(np.float64)[label]
-    scale, margin = float(real.type(values["scale"])), float(real.type(values["margin"]))
+    numbers = numbers_of(real, values)
 
     def run(r: Run) -> tuple[float]:
         dead = np.zeros(label.size, bool) if ignored is None else ignored.ravel().copy()
         for weight in (r.weight, row_weight):
             if weight is not None:
                 dead |= weight.ravel() == 0
+        live = np.where(dead, -1, label.ravel())
+        if _products.is_few(label.size, classes, dimension):
+            return (few_products(ARC, r, real, [embeddings, centers], live, numbers, by_class)[0],)
         x, keys = embeddings.reshape(label.size, dimension), np.empty(centers.shape, real)
         inverse = unit_rows(centers, keys)
-        kernel = Softmax(np.where(dead, -1, label.ravel()), flat(r.weight), flat(r.upstream), r.scale, by_class,
+        kernel = Softmax(live, flat(r.weight), flat(r.upstream), r.scale, by_class,
                          flat(r.unreduced))  # fmt: skip
-        source = AngularQueries(x, centers, label.ravel(), scale, margin, dead, real)
+        source = AngularQueries(x, centers, label.ravel(), numbers, dead, real)
         whole, center_out = r.gradients or (None, None)
         rows_out: Any = None if whole is None else whole.reshape(x.shape)
         source.out = rows_out

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from fastloss import _arguments as arguments
-from fastloss import _core
+from fastloss import _core, _products
 from fastloss._arguments import Array
 from fastloss._products import (
+    BATCH,
     PLAIN,
+    SHARED,
     TILE_QUERIES,
     Softmax,
     accumulator,
     dead_rows,
+    few_products,
     flat,
     run_tiles,
     tile_rows,
@@ -52,12 +55,8 @@ class Vectors:
 
 def restored(unit: Array, inverse: Array | None, gradient: Array, factor: float, out: Array) -> None:
     """Gradients with respect to unit vectors (``inverse`` None: plain rows), times a factor, back to the rows."""
-    if inverse is not None:
-        with np.errstate(over="ignore"):  # of an inverse length near the largest number: 0 times it is still 0
-            factors = np.minimum(inverse * factor, np.finfo(np.float64).max)
-        project(unit, factors, gradient, out)
-    elif out is not gradient or factor != 1:
-        np.multiply(gradient, gradient.dtype.type(factor), out=out)
+    if inverse is not None or out is not gradient or factor != 1:
+        project(None if inverse is None else unit, inverse, gradient, out, factor)
 
 
 class BatchQueries:
@@ -193,7 +192,10 @@ def batch_loss(
 ) -> float:
     """Each query against all keys of the batch, its own key being right."""
     n, dead = len(queries), dead_rows(run.weight)
-    vectors, kernel = Vectors(keys, real, normalize), kernel_of(run, labels(n, dead, np.arange(n)), hide)
+    label = labels(n, dead, np.arange(n))
+    if hide is None and _products.is_few(n, n, queries.shape[1]):
+        return few_products(BATCH, run, real, [queries, keys], label, (scale, normalize))[0]
+    vectors, kernel = Vectors(keys, real, normalize), kernel_of(run, label, hide)
     out, key_out = run.gradients or (None, None)
     gradient = accumulator(key_out)
     source = BatchQueries(queries, scale, normalize, real, dead, out)
@@ -256,6 +258,13 @@ def symmetric_loss(run: Run, real: np.dtype[Any], a: Array, b: Array, scale: flo
     return total / 2
 
 
+def ranking_numbers(real: np.dtype[Any], values: dict[str, Any]) -> tuple[float, bool]:
+    """What a call without groups and one way takes of its parameters; else ValueError."""
+    if values["symmetric"] or values["group_ids"] is not None:
+        raise ValueError("no short way")
+    return float(real.type(values["scale"])), True
+
+
 def multiple_negatives(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -> Problem:
     """What one call of multiple_negatives_ranking_loss evaluates."""
     anchors, positives = arrays
@@ -271,12 +280,23 @@ def multiple_negatives(real: np.dtype[Any], arrays: tuple[Any, ...], values: dic
             raise ValueError(f"group_ids has shape {ids.shape}; expected {anchors.shape[:1]}: one group a row")
         hide = SameGroup(ids)
 
+    scale = float(real.type(values["scale"]))
+
     def run(r: Run) -> tuple[float]:
         if values["symmetric"]:
-            return (symmetric_loss(r, real, anchors, positives, values["scale"], hide),)
-        return (batch_loss(r, real, anchors, positives, values["scale"], True, hide),)
+            return (symmetric_loss(r, real, anchors, positives, scale, hide),)
+        return (batch_loss(r, real, anchors, positives, scale, True, hide),)
 
     return Problem(anchors.shape[:1], run)
+
+
+def info_nce_numbers(real: np.dtype[Any], values: dict[str, Any]) -> tuple[float, bool]:
+    """What scores are multiplied by, and whether they are those of unit vectors."""
+    temperature = values["temperature"]
+    scale = 1 / float(real.type(temperature))
+    if scale > float(np.finfo(real).max):
+        raise ValueError(f"temperature = {temperature!r} is out of range; expected one whose inverse {real} can hold")
+    return scale, values["normalize"]
 
 
 def info_nce(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -> Problem:
@@ -285,10 +305,7 @@ def info_nce(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any
     if query.ndim != 2:
         raise ValueError(f"query has shape {query.shape}; expected (B, D)")
     arguments.same_shape(key, "key", query, "query")
-    normalize, temperature = values["normalize"], values["temperature"]
-    scale = 1 / float(real.type(temperature))
-    if scale > float(np.finfo(real).max):
-        raise ValueError(f"temperature = {temperature!r} is out of range; expected one whose inverse {real} can hold")
+    scale, normalize = info_nce_numbers(real, values)
     n, dimension = query.shape
     good = negatives is None or (negatives.ndim == 2 and negatives.shape[1] == dimension)
     good = good or (negatives.ndim == 3 and negatives.shape[::2] == query.shape)
@@ -311,8 +328,11 @@ def shared_negatives_loss(
 ) -> float:
     """Each query against its own key, in a last column, and the same negatives for all."""
     n, count, dead = len(query), len(negatives), dead_rows(run.weight)
+    label = labels(n, dead, count)
+    if count and _products.is_few(n, count + 1, query.shape[1]):
+        return few_products(SHARED, run, real, [query, key, negatives], label, (scale, normalize))[0]
     positives, others = Vectors(key, real, normalize), Vectors(negatives, real, normalize)
-    kernel = kernel_of(run, labels(n, dead, count))
+    kernel = kernel_of(run, label)
     out, key_out, others_out = run.gradients or (None, None, None)
     gradient = accumulator(others_out)
     source = BatchQueries(query, scale, normalize, real, dead, out, positives, key_out)

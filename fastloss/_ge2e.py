@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fastloss import _core, _products
 from fastloss._arguments import Array
-from fastloss._products import Kernel, Softmax, dead_rows, flat, run_tiles, total_of
+from fastloss._products import SPEAKERS, Kernel, Softmax, dead_rows, few_products, flat, run_tiles, total_of
 from fastloss._several import Problem, Run
 from fastloss._unit import dots, project, unit_rows
 
@@ -88,7 +89,8 @@ class Contrast:
         ties = scores >= (top - close)[:, None]
         for row in np.flatnonzero(np.count_nonzero(ties, axis=1) > 1):
             among = np.flatnonzero(ties[row])
-            exact = dots(self.centroids[among].astype(np.float64), self.unit[None, first + row].astype(np.float64))
+            c = self.centroids[among]
+            exact = dots(c, np.broadcast_to(self.unit[first + row], c.shape))
             rival[row] = among[np.argmax(self.w * exact)]
         return rival
 
@@ -97,6 +99,13 @@ def logistic(x: Array) -> Array:
     """1 / (1 + e^-x) without overflow."""
     z = np.exp(-np.abs(x))
     return np.asarray(np.where(x < 0, z, 1) / (1 + z))
+
+
+def ge2e_numbers(real: np.dtype[Any], values: dict[str, Any]) -> tuple[float]:
+    """What the softmax variant takes of its parameters; else ValueError."""
+    if values["variant"] != "softmax":
+        raise ValueError("no short way")
+    return (float(real.type(values["w"])),)
 
 
 def ge2e(real: np.dtype[Any], arrays: tuple[Any, ...], values: dict[str, Any]) -> Problem:
@@ -127,26 +136,22 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
             if array is not None:
                 array[...] = 0
         return (0.0, 0.0, 0.0) if wanted else (0.0,)
+    speaker = np.repeat(np.arange(speakers), utterances)
+    label = speaker if dead is None else np.where(dead, -1, speaker)
+    if variant == "softmax" and _products.is_few(n, speakers, dimension):
+        few = few_products(SPEAKERS, run, real, [embeddings], label, (w,), utterances=utterances)
+        return (*few, 0.0) if wanted else few[:1]
     with np.errstate(all="ignore"):
-        # A speaker's scale is a power of two, so that sums neither overflow nor vanish; cosines don't see it.
-        exponent = np.frexp(np.abs(embeddings).max(axis=(1, 2), initial=0).astype(np.float64))[1]
-        wide = embeddings.astype(real, copy=False).astype(np.float64, order="C")
-        x = np.ldexp(wide, -exponent[:, None, None])
+        x = embeddings.astype(real, copy=False).astype(np.float64, order="C")
         rows = x.reshape(n, dimension)
         e, c, m = np.empty((n, dimension)), np.empty((speakers, dimension)), np.empty((n, dimension))
-        inverse_e = unit_rows(rows, e)
-        # Sums over the others, from both ends: nothing is subtracted again.
-        others = np.zeros_like(x)
-        np.cumsum(x[:, :-1], axis=1, out=others[:, 1:])
-        others[:, :-1] += np.cumsum(x[:, :0:-1], axis=1)[:, ::-1]
-        inverse_c = unit_rows(others[:, -1] + x[:, -1], c)
-        inverse_m = unit_rows(others.reshape(n, dimension), m)
+        others, whole, scale = np.empty((n, dimension)), np.empty((speakers, dimension)), np.empty(speakers)
+        _core.centroids(False, [x, others, whole, scale], x.shape)
+        inverse_e, inverse_c, inverse_m = unit_rows(rows, e), unit_rows(whole, c), unit_rows(others, m)
         own = np.clip(dots(e, m), -1, 1)
-        speaker = np.repeat(np.arange(speakers), utterances)
         unit, keys = e.astype(real), c.astype(real)
         kernel: Kernel
         if variant == "softmax":
-            label = speaker if dead is None else np.where(dead, -1, speaker)
             kernel = Softmax(label, flat(run.weight), flat(run.upstream), run.scale, None, flat(run.unreduced))
         else:
             kernel = Contrast(run, speaker, e, c, own, w, b)
@@ -165,9 +170,8 @@ def ge2e_run(run: Run, real: np.dtype[Any], embeddings: Array, variant: str, w: 
         project(e, inverse_e, through_e, through_e)
         project(m, inverse_m, through_m, through_m)
         project(c, inverse_c, through_c, through_c)
-        through_m = through_m.reshape(x.shape)
-        gradient = through_e.reshape(x.shape) + (through_m.sum(axis=1, keepdims=True) - through_m)
-        gradient += through_c[:, None, :]
-        run.gradients[0][...] = np.ldexp(gradient, -exponent[:, None, None])
+        gradient = through_e.reshape(x.shape)
+        _core.centroids(True, [through_m, through_c, scale, gradient], x.shape)
+        run.gradients[0][...] = gradient
         slope_b = kernel.slope_b if isinstance(kernel, Contrast) else 0.0
         return total, total_of(slope_w.tolist()), slope_b

@@ -46,8 +46,20 @@ cdef extern from "fastloss.h" nogil:
         void (*dice_gradient)(fl_size, const void *, const void *, int, const fl_overlap *, double, double,
                               void *) noexcept nogil
         void (*unit_rows)(fl_size, fl_size, const void *, fl_size, void *, fl_size, double *) noexcept nogil
-        void (*project_rows)(fl_size, fl_size, const void *, fl_size, const double *, const void *, fl_size, void *,
-                             fl_size) noexcept nogil
+        void (*project_rows)(fl_size, fl_size, const void *, fl_size, const double *, const double *, double,
+                             const void *, fl_size, void *, fl_size) noexcept nogil
+        void (*dot_rows)(fl_size, fl_size, const void *, fl_size, const void *, fl_size, double *) noexcept nogil
+        void (*product)(fl_size, fl_size, fl_size, const double *, fl_size, fl_size, const double *, fl_size,
+                        double *, fl_size) noexcept nogil
+        void (*turn)(fl_size, fl_size, const double *, fl_size, double, double *, fl_size) noexcept nogil
+        void (*add_rows)(fl_size, fl_size, const double *, const double *, fl_size, const int64_t *, double *,
+                         fl_size) noexcept nogil
+        void (*arc_rows)(fl_size, fl_size, const double *, fl_size, const double *, const double *, fl_size,
+                         const double *, const int64_t *, const double *, double *, double *, double *, double *,
+                         fl_size) noexcept nogil
+        void (*centroid_sums)(fl_size, fl_size, fl_size, double *, double *, double *, double *) noexcept nogil
+        void (*centroid_gradients)(fl_size, fl_size, fl_size, const double *, const double *, const double *,
+                                   double *) noexcept nogil
     ctypedef struct fl_row_call:
         fl_size classes
         fl_size rows
@@ -91,6 +103,7 @@ cdef extern from "fastloss.h" nogil:
         FL_ROW_CHUNK
         FL_PAIR_ARRAYS
         FL_PAIR_PARAMETERS
+        FL_PRODUCT_STEP
         FL_PARAMETERS
         FL_F32
         FL_F64

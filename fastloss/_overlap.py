@@ -44,34 +44,6 @@ def dice_denominator(target: object, axis: object, sample_weight: object) -> flo
     return total_weight(tuple(shape[k] for k in kept), sample_weight)
 
 
-class QuickDice:
-    """The short way of dice_loss: everything is one overlap of two arrays of one real type."""
-
-    def run(self, want: int, given: list[Any], parameters: tuple[Any, ...], mean: bool, grad_out: object) -> Any:
-        """As QuickPairs.run()."""
-        x, target = given
-        squared, smooth, axis = parameters
-        if type(x) is not np.ndarray or type(target) is not np.ndarray or axis is not None or type(squared) is not bool:
-            return None
-        if type(smooth) is not float or not (smooth == 0.0 or 1e-30 < smooth < 1e30):  # a float32 too
-            return None
-        if x.shape != target.shape or not x.size:
-            return None
-        if x.dtype != target.dtype or x.dtype not in (np.float32, np.float64):
-            return None
-        gradient: Any = None
-        if want:
-            gradient = np.empty_like(x) if grad_out is None else grad_out
-            if type(gradient) is not np.ndarray or gradient.dtype != x.dtype or gradient.shape != x.shape:
-                return None
-            if not (gradient.flags.c_contiguous and gradient.flags.writeable) or np.may_share_memory(gradient, target):
-                return None
-            if gradient is not x and np.may_share_memory(gradient, x):
-                return None
-        value = _core.dice(x, target, 1, squared, smooth, 1.0, None, None, None, gradient)
-        return (value, gradient) if want else value
-
-
 def dice(real: np.dtype[Any], arrays: tuple[Any, ...], parameters: dict[str, Any]) -> Problem:
     """dice_loss."""
     prediction, target = arrays

@@ -300,9 +300,23 @@ def dice(x, target, Py_ssize_t rows, bint squared, double smooth, double scale, 
     """Sum of the weighted losses of rows, of any layout: `x`, `target` and `gradient` (or None) hold `rows` equal parts."""
     cdef Overlap job
     cdef Buffers buffers = Buffers()
-    cdef bint is_double = x.dtype.itemsize == 8
-    cdef int bits = 64 if is_double else 32
-    cdef Py_ssize_t piece, pieces, row, k, step = 3 * FL_BLOCK * 8
+    job.kernels = table_of(x.dtype.itemsize == 8)
+    buffers.describe(x, &job.x, job.kernels.bits, False)
+    buffers.describe(target, &job.target, job.kernels.bits, False)
+    buffers.describe(gradient, &job.grad, job.kernels.bits, True)
+    job.rows = rows
+    job.columns = x.size // max(rows, <Py_ssize_t>1)
+    job.squared = squared
+    job.smooth = smooth
+    job.scale = scale
+    job.weight = doubles_of(weight)
+    job.upstream = doubles_of(upstream)
+    return run_overlap(&job, <double *>doubles_of(unreduced))
+
+
+cdef double run_overlap(Overlap *job, double *unreduced) except? -1:
+    """Runs all pieces; the sum of the weighted losses."""
+    cdef Py_ssize_t piece, pieces, row, k, rows = job.rows, step = 3 * FL_BLOCK * 8
     cdef double hi = 0.0
     cdef double lo = 0.0
     cdef double value
@@ -311,20 +325,9 @@ def dice(x, target, Py_ssize_t rows, bint squared, double smooth, double scale, 
     cdef char *scratch
     cdef fl_overlap *sums
     cdef fl_overlap *parts
-    job.kernels = table_of(is_double)
-    buffers.describe(x, &job.x, bits, False)
-    buffers.describe(target, &job.target, bits, False)
-    buffers.describe(gradient, &job.grad, bits, True)
-    job.rows = rows
-    job.columns = x.size // max(rows, <Py_ssize_t>1)
     job.blocks = max(<Py_ssize_t>1, (job.columns + FL_BLOCK - 1) // FL_BLOCK)
-    job.squared = squared
-    job.smooth = smooth
-    job.scale = scale
-    job.weight = doubles_of(weight)
-    job.upstream = doubles_of(upstream)
     pieces = rows * job.blocks
-    threads = threads_acquire(0.5 * x.size) if pieces > 1 else 1
+    threads = threads_acquire(0.5 * rows * job.columns) if pieces > 1 else 1
     memory = <char *>malloc(threads * step + 64 + (pieces + (0 if job.blocks == 1 else rows)) * sizeof(fl_overlap))
     if memory == NULL:
         threads_release(threads)
@@ -335,28 +338,28 @@ def dice(x, target, Py_ssize_t rows, bint squared, double smooth, double scale, 
     with nogil:
         if threads > 1:
             for piece in prange(pieces, num_threads=threads, schedule="static"):
-                parts[piece] = overlap_sums(&job, piece, scratch + threadid() * step)
+                parts[piece] = overlap_sums(job, piece, scratch + threadid() * step)
         else:
             for piece in range(pieces):
-                parts[piece] = overlap_sums(&job, piece, scratch)
+                parts[piece] = overlap_sums(job, piece, scratch)
         for row in range(rows):
             sums[row] = parts[row * job.blocks]
             for k in range(row * job.blocks + 1, (row + 1) * job.blocks):
                 add_pair(&sums[row].apart_hi, &sums[row].apart_lo, parts[k].apart_hi, parts[k].apart_lo)
                 add_pair(&sums[row].size_hi, &sums[row].size_lo, parts[k].size_hi, parts[k].size_lo)
-            value = job.kernels.pair.dice_value(&sums[row], smooth)
+            value = job.kernels.pair.dice_value(&sums[row], job.smooth)
             if job.weight != NULL:
                 value = 0.0 if job.weight[row] == 0 else value * job.weight[row]
-            if unreduced is not None:
+            if unreduced != NULL:
                 unreduced[row] = value
             add_pair(&hi, &lo, value, 0.0)
         if job.grad.data != NULL:
             if threads > 1:
                 for piece in prange(pieces, num_threads=threads, schedule="static"):
-                    overlap_gradient(&job, piece, sums, scratch + threadid() * step)
+                    overlap_gradient(job, piece, sums, scratch + threadid() * step)
             else:
                 for piece in range(pieces):
-                    overlap_gradient(&job, piece, sums, scratch)
+                    overlap_gradient(job, piece, sums, scratch)
     free(memory)
     threads_release(threads)
     return pair_value(hi, lo)

@@ -22,7 +22,12 @@ import numpy as np
 
 from fastloss import _core
 from fastloss._arguments import Array
+from fastloss._several import Run
 from fastloss._threads import num_threads
+from fastloss._unit import contiguous
+
+# Problems of few_products().
+BATCH, SHARED, ARC, SPEAKERS = _core.few_kinds
 
 # Elements of a tile of scores (16 MB of float32): large enough for BLAS, which packs all keys for every tile, and small
 # against inputs worth tiling. Rows of a tile: no fewer than LEAST, which BLAS would pack keys for in vain.
@@ -181,6 +186,35 @@ class Softmax:
         gradient = scores[at, label]
         scores[at, label] = 0
         return total, gradient
+
+
+# ---- Few embeddings, whose products need no BLAS ----
+
+is_few = _core.is_few
+
+
+def few_products(
+    kind: int,
+    run: Run,
+    real: np.dtype[Any],
+    arrays: list[Array],
+    label: Array,
+    numbers: tuple[float, ...],
+    class_weight: Array | None = None,
+    utterances: int = 0,
+) -> tuple[float, float]:
+    """All of a call that ``is_few`` but the checks: the sum of the losses and, of GE2E, the derivative by w."""
+    with np.errstate(all="ignore"):
+        given = [contiguous(a, real) for a in arrays]
+    made = [accumulator(out) for out in run.gradients]
+    result: tuple[float, float] = _core.few(
+        kind, given, label, numbers, utterances, flat(run.weight), flat(run.upstream), run.scale, class_weight,
+        flat(run.unreduced), made,
+    )  # fmt: skip
+    for out, gradient in zip(run.gradients, made, strict=True):
+        if out is not gradient:
+            out[...] = gradient
+    return result
 
 
 # ---- What the losses that use tiles share ----

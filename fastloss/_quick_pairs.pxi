@@ -59,29 +59,20 @@ cdef void plain_pairs(Pairs *job, int index, Buffers buffers, int arrays, int in
     job.scale = 1.0 / job.rows if mean else 1.0
 
 
-cdef class QuickPairs:
-    """A loss whose arrays have one shape.
+cdef class QuickNumbers:
+    """A loss whose parameters are looked at when they are others than in the last call.
 
-    ``numbers``: a function of the parameters and whether the type is double, which checks them and returns the
-    kernel's numbers, its work (pair_rows()), and the label that counts as 1 where labels are 0 and 1, else None.
-    ``other_label``: 0 or -1, beside 1; None for a loss without labels."""
+    ``numbers``: a function of the parameters and whether the type is double, which checks them and returns a tuple."""
 
-    cdef int index, arrays
-    cdef bint labelled
-    cdef double other_label
     cdef object numbers
     cdef list known  # of float, of double: the parameters of the last call, and what `numbers` returned for them
 
-    def __init__(self, name, int arrays, numbers, other_label):
-        self.index = names_of_pairs()[name]
-        self.arrays = arrays
+    def __init__(self, numbers):
         self.numbers = numbers
-        self.labelled = other_label is not None
-        self.other_label = other_label if self.labelled else 0.0
         self.known = [None, None]
 
     cdef tuple numbers_of(self, tuple parameters, bint is_double):
-        """What is known of these parameters; None where they are not plain numbers, or wrong."""
+        """What is known of these parameters; None where they are no plain ones, or wrong."""
         cdef tuple known = self.known[is_double]
         cdef Py_ssize_t k
         if known is not None:
@@ -91,7 +82,7 @@ cdef class QuickPairs:
             else:
                 return known
         for k in range(len(parameters)):
-            if type(parameters[k]) not in (float, int, bool):
+            if parameters[k] is not None and type(parameters[k]) not in (float, int, bool, str):
                 return None
         try:
             known = (parameters, *self.numbers(parameters, is_double))
@@ -99,6 +90,24 @@ cdef class QuickPairs:
             return None
         self.known[is_double] = known
         return known
+
+
+cdef class QuickPairs(QuickNumbers):
+    """A loss whose arrays have one shape.
+
+    ``numbers`` returns the kernel's numbers, its work (pair_rows()), and the label that counts as 1 where labels are 0
+    and 1, else None. ``other_label``: 0 or -1, beside 1; None for a loss without labels."""
+
+    cdef int index, arrays
+    cdef bint labelled
+    cdef double other_label
+
+    def __init__(self, name, int arrays, numbers, other_label):
+        QuickNumbers.__init__(self, numbers)
+        self.index = names_of_pairs()[name]
+        self.arrays = arrays
+        self.labelled = other_label is not None
+        self.other_label = other_label if self.labelled else 0.0
 
     def run(self, int want, list given, tuple parameters, bint mean, grad_out):
         """Value, or value and gradients; None where this is no such call or something is wrong: the general path then
@@ -221,3 +230,42 @@ cdef class QuickCenters:
         if mean:
             total = total / job.rows
         return total if want == 0 else (total, tuple(gradients))
+
+
+cdef class QuickDice:
+    """The loss of one overlap, that of all elements."""
+
+    def run(self, int want, list given, tuple parameters, bint mean, grad_out):
+        """As QuickPairs.run()."""
+        cdef Overlap job
+        cdef Buffers buffers = Buffers()
+        cdef Py_buffer *b
+        cdef Py_ssize_t size
+        cdef list gradients = []
+        cdef double value
+        squared, smooth, axis = parameters
+        if axis is not None or type(squared) is not bool or type(smooth) is not float:
+            return None
+        job.squared, job.smooth, job.scale = squared, smooth, 1.0
+        if not (job.smooth == 0.0 or 1e-30 < job.smooth < 1e30):  # a float32 too
+            return None
+        b = open_embeddings(buffers, given)
+        if b == NULL or not is_plain(&buffers.buffer[1], b):
+            return None
+        if want:
+            if grad_out is not None and type(grad_out) is not tuple:
+                grad_out = (grad_out,)
+            gradients = open_gradients(buffers, given, 1, grad_out)
+            if gradients is None:
+                return None
+        size = b.len // b.itemsize
+        job.kernels = table_of(b.itemsize == 8)
+        plain_operand(&job.x, b, type_of(b), size)
+        plain_operand(&job.target, &buffers.buffer[1], type_of(b), size)
+        job.grad.data = NULL
+        if want:
+            plain_operand(&job.grad, &buffers.buffer[2], type_of(b), size)
+        job.rows, job.columns = 1, size
+        job.weight = job.upstream = NULL
+        value = run_overlap(&job, NULL)
+        return (value, gradients[0]) if want else value

@@ -80,6 +80,7 @@ def several_loss(
     numbers: Callable[[np.dtype[Any], dict[str, Any]], tuple[Any, ...]] | None = None,
     other_label: int | None = None,
     quick: Any = None,
+    few: tuple[int, Callable[[np.dtype[Any], dict[str, Any]], tuple[float, ...]]] | None = None,
     spares: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a loss of several arrays, the first of which decides the type.
@@ -112,6 +113,9 @@ def several_loss(
         beside 1, for the short way to it (``_quick_pairs.pxi``).
     quick
         The short way of another loss: an object with ``QuickPairs``'s method ``run``.
+    few
+        Of a loss of products of embeddings: its kind in ``_few.pxi``, and what that takes of checked parameters; a
+        ValueError where there is no short way to it.
     spares
         Whether a gradient that is not wanted, beside one that is, saves the evaluation work: whoever needs only some
         may then put ``UNWANTED`` into ``grad_out``.
@@ -121,13 +125,18 @@ def several_loss(
         parameters = inspect.signature(function).parameters.values()
         count = sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
         shortcut = quick
+
+        def checked(given: tuple[Any, ...], is_double: bool, use: Any) -> Any:
+            real = np.dtype(np.float64 if is_double else np.float32)
+            return use(real, _checked(checks, given, real))
+
         if numbers is not None:
-
-            def own(given: tuple[Any, ...], is_double: bool) -> tuple[Any, ...]:
-                real = np.dtype(np.float64 if is_double else np.float32)
-                return numbers(real, _checked(checks, given, real))
-
-            shortcut = _core.QuickPairs(function.__name__, len(gradients), own, other_label)
+            shortcut = _core.QuickPairs(
+                function.__name__, len(gradients), lambda given, double: checked(given, double, numbers), other_label
+            )
+        if few is not None:
+            kind, of_few = few
+            shortcut = _core.QuickFew(kind, lambda given, double: (checked(given, double, of_few),))
         total = denominator or (lambda target, sample_weight: total_weight(np.shape(target), sample_weight))
         return make_loss(
             function,

@@ -38,18 +38,19 @@ def unit_rows(x: Array, out: Array) -> Array:
     return inverse
 
 
-def project(unit: Array, factor: Array, gradient: Array, out: Array) -> None:
-    """The gradient with respect to rows from that with respect to their unit vectors: factor (g - u (u . g)).
+def project(unit: Array | None, inverse: Array | None, gradient: Array, out: Array, times: float = 1.0) -> None:
+    """The gradient with respect to rows from that with respect to their unit vectors: times inverse (g - u (u . g)).
 
-    ``factor`` is the inverse length, times whatever else each row is to be multiplied by. ``out`` has any strides and
-    may be ``gradient``.
+    Where ``unit`` and ``inverse`` are None the rows are no unit vectors: times g. ``out`` has any strides and may be
+    ``gradient``.
     """
-    if not _core.project_rows(unit, factor, gradient, out):
-        for part in chunks(*unit.shape):
+    if not _core.project_rows(unit, inverse, times, gradient, out):
+        for part in chunks(*gradient.shape):
             with np.errstate(all="ignore"):
-                rows = contiguous(gradient[part], unit.dtype)
-                tangent = np.empty(rows.shape, unit.dtype)
-                done = _core.project_rows(contiguous(unit[part], unit.dtype), factor[part], rows, tangent)
+                rows = contiguous(gradient[part], out.dtype if unit is None else unit.dtype)
+                tangent = np.empty(rows.shape, rows.dtype)
+                own = None if unit is None else contiguous(unit[part], rows.dtype)
+                done = _core.project_rows(own, None if inverse is None else inverse[part], times, rows, tangent)
                 assert done
                 out[part] = tangent
 
@@ -60,5 +61,8 @@ def contiguous(x: Array, real: np.dtype[Any]) -> Array:
 
 
 def dots(a: Array, b: Array) -> Array:
-    """The product of every row with its counterpart."""
-    return np.asarray(np.einsum("ij,ij->i", a, b))
+    """The product of every row with its counterpart, in float64; of one type, each row contiguous."""
+    out = np.empty(len(a))
+    done = _core.dot_rows(a, b, out)
+    assert done
+    return out

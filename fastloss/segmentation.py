@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from fastloss import _overlap
+from fastloss import _core, _overlap
 from fastloss._arguments import flag, non_negative
 from fastloss._several import several_loss
 
@@ -16,7 +16,7 @@ from fastloss._several import several_loss
     unreduced="an array of the axes that are not summed (0-d by default)",
     denominator_of="target, /, *, axis=None, sample_weight=None",
     denominator=_overlap.dice_denominator,
-    quick=_overlap.QuickDice(),
+    quick=_core.QuickDice(),
 )
 def dice_loss(
     prediction: ArrayLike,

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from fastloss import _arcface, _contrast, _ge2e
 from fastloss._arguments import finite, flag, non_negative, one_of, positive
+from fastloss._products import ARC, BATCH, SPEAKERS
 from fastloss._several import several_loss, total_weight
 
 
@@ -29,6 +30,7 @@ def _per_vector(vectors: object, sample_weight: object) -> float:
     unreduced="an array of shape (B,)",
     denominator_of="query, /, *, sample_weight=None",
     denominator=_per_vector,
+    few=(BATCH, _contrast.info_nce_numbers),
     reads_half=False,
     spares=True,
 )
@@ -69,7 +71,8 @@ def info_nce_loss(
 
     Scores are produced in tiles by NumPy's BLAS and consumed in cache: memory beyond inputs and outputs is a
     tile (16 MB in float32), a copy of the normalised keys, and one more tile of gradients, whatever B is. Results have
-    the same bits for any number of threads of fastloss; those of the BLAS may change them.
+    the same bits for any number of threads of fastloss; those of the BLAS may change them. Few embeddings (at most 8192
+    scores, whose products take at most 2^18 multiplications) are multiplied without it, in float64.
 
     A product of D terms in the type's own precision is off by up to (D + 8) u ``|q| |k|``, u = 2^-24 or
     2^-53, before it is divided by tau (typically by the square root of D instead of D). The loss of a
@@ -99,6 +102,7 @@ def info_nce_loss(
     unreduced="an array of shape (B,)",
     denominator_of="anchors, /, *, sample_weight=None",
     denominator=_per_vector,
+    few=(BATCH, _contrast.ranking_numbers),
     reads_half=False,
     spares=True,
 )
@@ -160,6 +164,7 @@ def multiple_negatives_ranking_loss(
     unreduced="an array of the target's shape",
     denominator_of="target, /, *, class_weight=None, ignore_index=-100, sample_weight=None",
     denominator=_arcface.arcface_denominator,
+    few=(ARC, _arcface.arcface_numbers),
     reads_half=False,
     spares=True,
 )
@@ -234,6 +239,7 @@ def arcface_loss(
     unreduced="an array of shape (speakers, utterances)",
     denominator_of="embeddings, /, *, sample_weight=None",
     denominator=_per_vector,
+    few=(SPEAKERS, _ge2e.ge2e_numbers),
     reads_half=False,
 )
 def ge2e_loss(embeddings: ArrayLike, /, *, w: float = 10.0, b: float = -5.0, variant: str = "softmax") -> None:

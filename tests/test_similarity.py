@@ -25,7 +25,15 @@ FACTORS = 4
 
 
 @pytest.fixture
-def small_tiles(monkeypatch):
+def tiles(monkeypatch):
+    """Small problems are cut into tiles as large ones are, and their products are NumPy's."""
+    monkeypatch.setattr(_products, "is_few", lambda *shape: False)
+    for case in (NCE, MNR, ARC, GE2E):
+        monkeypatch.setattr(type(getattr(fl, case.name)), "_quick", None)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch, tiles):
     """Tiles of a few rows, blocks of a few keys, so that small arrays have many of both."""
     for module, name, value in (
         (_products, "TILE", 150),
@@ -95,6 +103,7 @@ def test_threads_and_many_tiles(form, dtype, rng):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.usefixtures("tiles")
 def test_tiles_change_little(form, rng, monkeypatch):
     """Sums in another order, and nothing else."""
     case, arrays, parameters = list(batches(rng, np.dtype(float)))[form]
@@ -130,11 +139,11 @@ def test_nothing_counts(form, dtype, rng):
 
 
 @pytest.mark.parametrize("form", FORMS[:-2])  # all but GE2E, which has one array
-@pytest.mark.parametrize("tiles", ["one", "many"])
-def test_some_of_the_gradients(form, tiles, rng, request):
+@pytest.mark.parametrize("ways", ["few", "tiles", "small_tiles"])
+def test_some_of_the_gradients(form, ways, rng, request):
     """What is wanted has the bits that it has beside all others, the rest is None; zero weights and NaN included."""
-    if tiles == "many":
-        request.getfixturevalue("small_tiles")
+    if ways != "few":
+        request.getfixturevalue(ways)
     case, arrays, parameters = list(batches(rng, np.dtype(np.float32)))[form]
     loss = getattr(fl, case.name)
     shape = loss(*arrays, **parameters, reduction="none").shape

@@ -11,6 +11,17 @@
 #include "dice_loss.h"
 #include "unit.h"
 
+#if FASTLOSS_REAL_BITS == 64
+#include "arc.h"
+#include "centroids.h"
+#include "product.h"
+#define FEW_KERNELS                                                                    \
+  .product = product, .turn = turn, .add_rows = add_rows, .arc_rows = arc_rows,        \
+  .centroid_sums = centroid_sums, .centroid_gradients = centroid_gradients,
+#else
+#define FEW_KERNELS
+#endif
+
 typedef void pair_body(const fl_pairs *o, const real *const *x, double label, double factor, double *value,
                        real *const *grad);
 
@@ -47,7 +58,7 @@ INLINE void pair_loop(pair_body *body, int arrays, const fl_pairs *o, fl_size ro
   {                                                                                             \
     .center_add = center_add, .center_finish = center_finish, .dice_sums = dice_sums,           \
     .dice_value = dice_value, .dice_gradient = dice_gradient, .unit_rows = unit_rows,           \
-    .project_rows = project_rows,                                                               \
+    .project_rows = project_rows, .dot_rows = dot_rows, FEW_KERNELS                             \
   }
 
 #endif

@@ -56,6 +56,15 @@ INLINE double sum_row(row_term *term, int plain, fl_size n, const real *x, const
 #endif
     }
   }
+#ifdef __AVX512F__
+  /* Masked: 0.5 of the time for 10 columns. With AVX2 that takes as long as one by one, and more code. */
+  for (; i < n; i += ROW_LANES) {
+    const int left = n - i < ROW_LANES ? (int)(n - i) : ROW_LANES;
+    VECTOR_LOOP
+    ROLLED_LOOP
+    for (int l = 0; l < ROW_LANES; l++) pair_add(&hi[l], &lo[l], l < left ? term(plain, x, y, i + l, s) : 0.0, 0.0);
+  }
+#endif
   for (int l = 0; i < n; i++, l = (l + 1) % ROW_LANES) pair_add(&hi[l], &lo[l], term(plain, x, y, i, s), 0.0);
   for (int width = ROW_LANES / 2; width; width /= 2)
     for (int l = 0; l < width; l++) pair_add(&hi[l], &lo[l], hi[l + width], lo[l + width]);

@@ -31,17 +31,35 @@ static void unit_rows(fl_size rows, fl_size n, const void *source, fl_size strid
   }
 }
 
-/* With u the unit vector: factor (g - u (u . g)). out may be g. */
-static void project_rows(fl_size rows, fl_size n, const void *unit, fl_size unit_stride, const double *factor,
-                         const void *gradient, fl_size stride, void *out, fl_size out_stride) {
+/* With u the unit vector: f (g - u (u . g)), f being times, and inverse and factor of the row where they are not NULL; f g
+ * where unit is NULL. f is kept finite, so that 0 times it is still 0. out may be g. */
+static void project_rows(fl_size rows, fl_size n, const void *unit, fl_size unit_stride, const double *inverse,
+                         const double *factor, double times, const void *gradient, fl_size stride, void *out,
+                         fl_size out_stride) {
   for (fl_size r = 0; r < rows; r++) {
-    const real *u = (const real *)((const char *)unit + r * unit_stride);
     const real *g = (const real *)((const char *)gradient + r * stride);
     real *y = (real *)((char *)out + r * out_stride);
-    const double along = sum_row(product_term, 1, n, u, g, &no_scaling), f = factor[r];
+    double f = times;
+    if (inverse) f *= inverse[r];
+    if (factor) f *= factor[r];
+    f = f > DBL_MAX ? DBL_MAX : f < -DBL_MAX ? -DBL_MAX : f;
+    if (!unit) {
+      VECTOR_LOOP_WIDE
+      for (fl_size i = 0; i < n; i++) y[i] = (real)(f * (double)g[i]);
+      continue;
+    }
+    const real *u = (const real *)((const char *)unit + r * unit_stride);
+    const double along = sum_row(product_term, 1, n, u, g, &no_scaling);
     VECTOR_LOOP_WIDE
     for (fl_size i = 0; i < n; i++) y[i] = (real)(f * fma_double(-along, (double)u[i], (double)g[i]));
   }
+}
+
+/* The product of every row with its counterpart. */
+static void dot_rows(fl_size rows, fl_size n, const void *a, fl_size a_stride, const void *b, fl_size b_stride, double *out) {
+  for (fl_size r = 0; r < rows; r++)
+    out[r] = sum_row(product_term, 1, n, (const real *)((const char *)a + r * a_stride),
+                     (const real *)((const char *)b + r * b_stride), &no_scaling);
 }
 
 #endif
