@@ -70,8 +70,8 @@
   static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,        \
                            void *v, void *g, void *h) {                                                                \
     if (has_aux && aux)                                                                                                \
-      staged_loops(name##_block, name##_first, name##_second, 2, 0, has_aux, 1, n, x, t, aux, p, s, v, g, h);             \
-    else staged_loops(name##_block, name##_first, name##_second, 2, 0, has_aux, 0, n, x, t, NULL, p, s, v, g, h);         \
+      staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 1, n, x, t, aux, p, s, v, g, h);                     \
+    else staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 0, n, x, t, NULL, p, s, v, g, h);                 \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name)
 /* Which formula is decided once a block. */
@@ -114,16 +114,8 @@
 #undef ROW_LOSS
 
 #define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_block, name##_, n, x, y); }
-INLINE stage exp_first(real x) {
-  stage s = {R(0.0), R(0.0), R(0.0)};
-  s.a = exp_nonpositive_low_(-abs_(x), &s.b);
-  return s;
-}
-#define UNARY_STAGED(name)                                                                       \
-  INLINE real name##_second(real x, stage between) { return name##_of_(x, between.a, between.b); } \
-  static void name##_block(fl_size n, const void *x, void *y) {                                  \
-    unary_staged_loop(name##_block, exp_first, name##_second, n, x, y);                          \
-  }
+#define UNARY_STAGED(name) \
+  static void name##_block(fl_size n, const void *x, void *y) { unary_staged_loop(name##_block, name##_of_, n, x, y); }
 #include "unary.def"
 #undef UNARY_STAGED
 #undef UNARY

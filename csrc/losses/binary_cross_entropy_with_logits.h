@@ -9,11 +9,9 @@
  * never a difference. Hessian (a + b) sigma(x) sigma(-x). One exponential, one logarithm, one
  * division.
  */
-INLINE stage binary_cross_entropy_with_logits_first(real x) { return (stage){.a = exp_nonpositive_(-abs_(x))}; }
-
-INLINE void binary_cross_entropy_with_logits_second(real x, real t, real aux, stage between, const real *p, real *value,
+INLINE void binary_cross_entropy_with_logits_second(real x, real t, real aux, stage s, const real *p, real *value,
                                                     real *grad, real *hess) {
-  real a = aux * t, b = R(1.0) - t, z = between.a, big = R(1.0) / (R(1.0) + z), small = z * big;
+  real a = aux * t, b = R(1.0) - t, z = s.z, big = R(1.0) / (R(1.0) + z), small = z * big;
   real up = x < R(0.0) ? small : big, down = x < R(0.0) ? big : small; /* sigma(x), sigma(-x) */
   real c = x < R(0.0) ? a : b;
   *value = fma_(a + b, log1p_tail_(z, z), LIMITS(p) && c == R(0.0) ? R(0.0) : c * abs_(x));
@@ -23,5 +21,5 @@ INLINE void binary_cross_entropy_with_logits_second(real x, real t, real aux, st
 
 INLINE void binary_cross_entropy_with_logits(real x, real t, real aux, const real *p, real *value, real *grad,
                                              real *hess) {
-  binary_cross_entropy_with_logits_second(x, t, aux, binary_cross_entropy_with_logits_first(x), p, value, grad, hess);
+  binary_cross_entropy_with_logits_second(x, t, aux, first_stage(1, x), p, value, grad, hess);
 }

@@ -10,7 +10,7 @@
  *
  * Blocks of hard labels, the common case, have formulas of their own (focal_hard), 1.9 times as fast.
  *
- * Worst found, gamma up to 5: value 3.3, gradient 3.8, Hessian 6.0 ULP; without FMA 3.9, 4.1, 7.0. The logarithm of q
+ * Worst found, gamma up to 5: value 3.4, gradient 3.8, Hessian 6.0 ULP; without FMA 3.9, 4.1, 7.0. The logarithm of q
  * has some 5 bits more than the type, so the error grows with gamma from 20 on (11 and 22 ULP at 150).
  */
 
@@ -38,19 +38,12 @@ INLINE real focal_power(real exponent, real log_q, real log_low, real *shifted, 
   return none ? R(0.0) : power;
 }
 
-/* The first stage: e^-|x| in two words, and times 2^64. */
-INLINE stage focal_first(real x) {
-  stage s;
-  s.a = exp_nonpositive_64_(-abs_(x), &s.c, &s.b);
-  return s;
-}
-
 /* t = 0 or 1. With y = x for t = 0 and -x for t = 1, q = sigma(y) and p_t = 1 - q. With the loss CE = log(1 + e^y) and
  * P = alpha q^gamma, value P CE, gradient +-P (q + gamma p_t CE), Hessian
  * P p_t ((1 + 2 gamma) q + gamma (gamma p_t - q) CE). whole, a constant: gamma is 2, and the power a product; else
  * e^(gamma log q). A gamma beyond 2^62 differs from it at q = 1 alone. */
-INLINE void focal_hard(real x, real t, stage between, const real *p, int whole, real *value, real *grad, real *hess) {
-  const real z = between.a, z_low = between.b, z_64 = between.c;
+INLINE void focal_hard(real x, real t, stage s, const real *p, int whole, real *value, real *grad, real *hess) {
+  const real z = s.z, z_low = s.z_low;
   const int one = t > R(0.0);
   const real y = one ? -x : x, gamma = whole ? R(2.0) : min_(p[0], R(0x1p62));
   const int wrong = y > R(0.0);
@@ -79,7 +72,7 @@ INLINE void focal_hard(real x, real t, stage between, const real *p, int whole, 
   }
   real own = alpha * loss, slope = alpha * fma_(gamma * other, loss, both);
   /* times 2^64: a large loss may lift a subnormal p_t */
-  real other_64 = wrong ? z_64 * both : other * R(0x1p64);
+  real other_64 = wrong ? s.z_64 * both : other * R(0x1p64);
   real curve = fma_(gamma * other_64 * fma_(gamma, other, -both), loss, other_64 * fma_(R(2.0), gamma, R(1.0)) * both);
   curve = power == R(0.0) ? R(0.0) : alpha * curve; /* it may overflow for a gamma that leaves nothing of the power */
   real v = fma_(power, own, low * own), g = fma_(power, slope, low * slope);
@@ -99,7 +92,7 @@ INLINE void focal_hard_second(real x, real t, real aux, stage z, const real *p, 
 
 /* gamma = 2: the square in two words, and as q^(gamma - 1) gamma q' CE needs no division. */
 INLINE void focal_square(real x, real t, stage z, const real *p, real *value, real *grad, real *hess) {
-  binary_terms s = binary_terms_of_(x, t, 1, 2, z.a, z.b, z.c);
+  binary_terms s = binary_terms_of_(x, t, 1, 2, z.z, z.z_low, z.z_64);
   real lost, power = two_product(s.q, s.q, &lost), power_low = fma_(R(2.0) * s.q, s.q_low, lost);
   real rate = two_product(s.q, s.u, &lost), rate_low = lost + fma_(s.q, s.u_low, s.q_low * s.u);
   /* the loss comes last: gamma times it may overflow where rate is 0 */
@@ -116,7 +109,7 @@ INLINE void focal_square(real x, real t, stage z, const real *p, real *value, re
 
 /* Any gamma. */
 INLINE void focal_any(real x, real t, stage z, const real *p, real *value, real *grad, real *hess) {
-  binary_terms s = binary_terms_of_(x, t, 1, 2, z.a, z.b, z.c);
+  binary_terms s = binary_terms_of_(x, t, 1, 2, z.z, z.z_low, z.z_64);
   real gamma = p[0], alpha = focal_alpha(t, p), shifted, power_low, low, lost;
   real log_q = log_low_(s.q, s.q_low, &low);
   real power = focal_power(min_(gamma, R(0x1p64)), log_q, low, &shifted, &power_low);
@@ -139,8 +132,8 @@ INLINE void focal_any(real x, real t, stage z, const real *p, real *value, real 
                 scale_shifted_(fma_(power, curve, power_low * curve) * R(0x1p-64), shifted), value, grad, hess);
 }
 
-/* Of one with soft labels: a hard one's results are the same here. */
-INLINE void focal_soft_second(real x, real t, real aux, stage z, const real *p, real *value, real *grad, real *hess) {
+/* Of one with soft labels, where a hard one has the same results. */
+INLINE void focal_loss(real x, real t, real aux, stage z, const real *p, real *value, real *grad, real *hess) {
   real v, g, h;
   focal_hard_second(x, t, aux, z, p, value, grad, hess);
   if (FORMULA(p)) focal_square(x, t, z, p, &v, &g, &h);
@@ -164,10 +157,10 @@ static void focal_loss_loops(fl_pointwise *self, fl_size n, const void *x, const
   const int square = p[0] == 2.0, hard = focal_hard_block(n, t);
   if (p[0] == 0.0 && p[1] == 0.0) /* cross-entropy itself, to the bit */
     binary_cross_entropy_with_logits_block(n, x, t, NULL, p, s, v, g, h);
-  else if (hard && square) staged_loops(self, focal_first, focal_hard_second, 2, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else if (hard) staged_loops(self, focal_first, focal_hard_second, 2, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else if (square) staged_loops(self, focal_first, focal_soft_second, 1, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else staged_loops(self, focal_first, focal_soft_second, 1, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
+  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
 }
 
 /* Bodies too long to be run four at a time between the additions of a sum: no gain, and five times their code. */
