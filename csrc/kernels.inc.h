@@ -8,6 +8,7 @@
 
 #include "core/binary_terms.h"
 #include "core/blocks.h"
+#include "core/stages.h"
 
 #define FASTLOSS_BODIES
 #include "losses.def"
@@ -65,6 +66,14 @@
 #define POINTWISE_LONG(name, has_aux)   \
   BLOCK_KERNEL(name, name, 0, has_aux)  \
   LONG_SUM_KERNEL(name)
+#define POINTWISE_STAGED(name, has_aux)                                                                                \
+  static void name##_block(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s,        \
+                           void *v, void *g, void *h) {                                                                \
+    if (has_aux && aux)                                                                                                \
+      staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 1, n, x, t, aux, p, s, v, g, h);                     \
+    else staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 0, n, x, t, NULL, p, s, v, g, h);                 \
+  }                                                                                                                    \
+  LONG_SUM_KERNEL(name)
 /* Which formula is decided once a block. */
 #define FORMULAS_3(each, name, argument) each(name, 0, argument) each(name, 1, argument) each(name, 2, argument)
 #define FORMULAS_4(each, name, argument) FORMULAS_3(each, name, argument) each(name, 3, argument)
@@ -95,6 +104,7 @@
 #undef POINTWISE_OWN
 #undef POINTWISE_FORMULAS
 #undef POINTWISE_LONG
+#undef POINTWISE_STAGED
 #undef POINTWISE_SIGN
 #undef POINTWISE
 
@@ -104,7 +114,10 @@
 #undef ROW_LOSS
 
 #define UNARY(name) static void name##_block(fl_size n, const void *x, void *y) { unary_loop(name##_block, name##_, n, x, y); }
+#define UNARY_STAGED(name) \
+  static void name##_block(fl_size n, const void *x, void *y) { unary_staged_loop(name##_block, name##_of_, n, x, y); }
 #include "unary.def"
+#undef UNARY_STAGED
 #undef UNARY
 
 extern const fl_kernels FASTLOSS_TABLE;

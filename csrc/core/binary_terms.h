@@ -27,8 +27,8 @@ typedef struct {
 } binary_terms;
 
 /* finite, a constant: |x| is cut at the largest number, so that 0 |x| is 0 where x is infinite. words, a constant: 2,
- * or 1 for a loss that multiplies no more than u; the low words are then 0. */
-INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
+ * or 1 for a loss that multiplies no more than u; the low words are then 0. z is e^-|x|, with its low word, and z_64. */
+INLINE binary_terms binary_terms_of_(real x, real t, int finite, int words, real z, real z_low, real z_64) {
   binary_terms s;
   real b = R(1.0) - t, b_low = words == 2 ? (R(1.0) - b) - t : R(0.0);
   int below = x < R(0.0);
@@ -38,13 +38,11 @@ INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
   s.o = below ? b : t;
   s.tilt = s.sign * fma_(R(-2.0), t, R(1.0));
 
-  real z_low = R(0.0), z;
-  if (words == 2) z = exp_nonpositive_64_(-s.distance, &s.z_64, &z_low);
-  else z = exp_nonpositive_(-s.distance), s.z_64 = z * R(0x1p64);
-  real d = R(1.0) + z, w = R(1.0) / d, lost, product = two_product(w, d, &lost);
-  real rest = ((R(1.0) - product) - lost) - w * ((z - (d - R(1.0))) + z_low); /* 1 / (1 + z) = w (1 + rest) */
+  real w = R(1.0) / (R(1.0) + z), lost;
+  real rest = fma_(-w, z_low, remainder_(R(1.0) - w, w, z)); /* 1 / (1 + z) = w (1 + rest); 1 - w is exact */
   s.z = z;
   s.z_low = z_low;
+  s.z_64 = z_64;
   s.big = words == 2 ? w : fma_(w, rest, w);
   s.big_low = words == 2 ? w * rest : R(0.0);
 
@@ -74,9 +72,16 @@ INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
   real less = (z - R(1.0)) + z_low;
   s.spread = fma_(s.big, less, s.big_low * less);
 
-  real base, low, f = log1p_unit_low_(z, z_low, &base, &low), h = base + f;
-  s.loss = fma_(s.c, s.distance, h + ((f - (h - base)) + fma_(c_low, s.distance, low)));
+  real more = fma_(c_low, s.distance, z_low * w), low, h = log1p_unit_low_(z, more, &low);
+  s.loss = fma_(s.c, s.distance, words == 2 ? h + low : z + log1p_tail_(z, more));
   return s;
+}
+
+INLINE binary_terms binary_terms_(real x, real t, int finite, int words) {
+  real z_low = R(0.0), z_64, z;
+  if (words == 2) z = exp_nonpositive_64_(-abs_(x), &z_64, &z_low);
+  else z = exp_nonpositive_(-abs_(x)), z_64 = z * R(0x1p64);
+  return binary_terms_of_(x, t, finite, words, z, z_low, z_64);
 }
 
 #endif

@@ -14,15 +14,15 @@
  * GCC 12 on Zen 4, as an indication.
  *                    float                    ns           double                          ns
  *   exp              0.912  -0x1.7639a4p+2  0.41/0.29    0.935  0x1.1e730aefe41ccp+9   1.2/0.8
- *   exp_nonpositive  0.912  -0x1.7639a4p+2  0.27/0.22    0.923  -0x1.e0aee19fd4983p+8  0.9/0.6
+ *   exp_nonpositive  0.912  -0x1.7639a4p+2  0.27/0.22    0.917  -0x1.59b37a2f421c7p+9  0.9/0.6
  *   expm1            0.798  0x1.92c908p-2   0.71/0.53    0.852  0x1.70e64147723p-2     1.8/1.2
  *   log              0.806  0x1.451f72p-1   0.59/0.37    0.862  0x1.660a58235e074p-1   1.4/0.9
  *   log1p            0.944  0x1.9c97bep-2   0.70/0.45    0.933  0x1.a7fee886d1035p-2   1.7/1.0
- *   log1p_unit       0.944  0x1.9c97bep-2   0.39/0.32    0.933  0x1.a7fee886d1035p-2   1.0/0.8
+ *   log1p_unit       0.963  0x1.ffa8a8p-1   0.39/0.32    0.898  0x1.af0925b0bb009p-2   1.0/0.8
  *   tanh             0.726  0x1.000b0cp-4   1.07/0.75    0.743  -0x1.0003ef84697p-4    2.5/1.7
- *   sigmoid          0.808  -0x1.590106p+6  0.89/0.60    0.759  -0x1.61beffc7d6e6ap+9  2.3/1.5
- *   softplus         0.976  -0x1.cdfecap-1  1.53/0.94    0.986  -0x1.c66ebf2da5acp-1   4.1/2.5
- *   log_sigmoid      0.976  0x1.cdfecap-1   1.59/1.00    0.980  0x1.d3f788968f5p-1     4.3/2.7
+ *   sigmoid          0.818  -0x1.5bc36cp+6  0.89/0.60    0.709  -0x1.61aa0255a311p+9   2.3/1.5
+ *   softplus         0.992  0x1.a7f7f4p-7   1.53/0.94    0.960  -0x1.d1c5d7341b22p-1   4.1/2.5
+ *   log_sigmoid      0.992  -0x1.a7f7f4p-7  1.59/1.00    0.966  0x1.475e12e0cf2dp+0    4.3/2.7
  *   sin_quarter      0.956  0x1.54df74p-2   0.09/0.09    0.949  0x1.554cc38cb63bap-2   0.3/0.3
  *   cos_quarter      0.874  0x1.fb58e6p-2   0.09/0.09    0.889  -0x1.fe82cbae2cd1ap-2  0.3/0.3
  */
@@ -96,22 +96,25 @@ INLINE real exp_(real x) {
   return scale_shifted_(exp_poly_(r), shifted);
 }
 
-/* e^x for x <= 0: n is never large, so 2^(n + 64) 2^-64 replaces the two halves of exp_. Right up to x = 43 (float) or
- * 660 (double), meaningless beyond; NaN stays NaN. */
+/* e^x for x <= 0: n is never large, so 2^(n + 64) 2^-64 replaces the two halves of exp_, and is
+ * multiplied in early. Right up to x = 43 (float) or 660 (double), meaningless beyond; NaN stays NaN. */
 INLINE real exp_nonpositive_(real x) {
   real r, low, shifted = exp_reduce_low_(max_(EXP_LOWEST, x), &r, &low);
   (void)low;
-  return exp_poly_(r) * pow2_shifted_(shifted, R(0x1p64)) * R(0x1p-64);
+  real scale = pow2_shifted_(shifted, R(0x1p64));
+  return fma_(fma_(fma_(exp_tail_(r), r, R(0.5)), r, R(1.0)), r * scale, scale) * R(0x1p-64);
 }
 
 /* The same as result + *rest, which together are good to about 1/6 ULP of the result, where that is normal; and the
  * result times 2^64, which is so down to EXP_LOWEST_64 and then 0. */
 INLINE real exp_nonpositive_64_(real x, real *result_64, real *rest) {
-  real r, low, l, shifted = exp_reduce_low_(max_(EXP_LOWEST_64, x), &r, &low);
-  real z = exp_poly_low_(r, low, &l), scale = pow2_shifted_(shifted, R(0x1p64));
-  *rest = l * scale * R(0x1p-64);
-  *result_64 = x < EXP_LOWEST_64 ? R(0.0) : z * scale;
-  return z * scale * R(0x1p-64);
+  real r, low, shifted = exp_reduce_low_(max_(EXP_LOWEST_64, x), &r, &low);
+  real t = fma_(r * r, fma_(exp_tail_(r), r, R(0.5)), low), e = r + t, e_low = t - (e - r);
+  real scale_64 = pow2_shifted_(shifted, R(0x1p64)), scale = scale_64 * R(0x1p-64);
+  real z = fma_(scale, e, scale);
+  *rest = fma_(scale, e_low, fma_(scale, e, scale - z));
+  *result_64 = x < EXP_LOWEST_64 ? R(0.0) : fma_(scale_64, e, scale_64);
+  return z;
 }
 
 INLINE real exp_nonpositive_low_(real x, real *rest) {
@@ -234,24 +237,10 @@ INLINE real log1p_(real x) {
   return x > R(-1.0) ? signed_zero : special;
 }
 
-/* log1p(z + zl) = *base + f + *low for z in [0, 1], returns f: above 0.4, 1 + z is halved, f = (z - 1) / 2 in
- * (-0.3, 0], and *base = LN2_HI; below, f = z and *base = 0. f's own rounding error goes to *low, and so does zl times
- * the derivative 1 / (1 + z), a line being near enough (0.043). */
-INLINE real log1p_unit_low_(real z, real zl, real *base, real *low) {
-  int halved = z > R(0.4);
-  real g = fma_(R(0.5), z, R(-0.5)), gl = fma_(R(0.5), z, R(-0.5) - g);
-  real f = halved ? g : z;
-  real residual = halved ? gl + LN2_LO : R(0.0);
-  *base = halved ? LN2_HI : R(0.0);
-  *low = log_tail_(f, fma_(zl, fma_(R(-0.5), z, R(0.957)), residual));
-  return f;
-}
-
 /* log(1 + z) for z in [0, 1], with the relative accuracy of z kept down to subnormal z. */
 INLINE real log1p_unit_(real z) {
-  real base, low, f = log1p_unit_low_(z, R(0.0), &base, &low);
-  real h = base + f;
-  return h + ((f - (h - base)) + low);
+  real low, h = log1p_unit_low_(z, R(0.0), &low);
+  return h + low;
 }
 
 /* tanh|x| = (1 - e^(-2|x|)) / (1 + e^(-2|x|)) = -h / (1 + h), h + l = (e^(-2|x|) - 1) / 2: exact in relative terms down
@@ -267,27 +256,34 @@ INLINE real tanh_(real x) {
   return copysign_(tanh_of_half_expm1_(h, l), x);
 }
 
-/* 1 / (1 + e^-x): with z = e^-|x|, 1 / (1 + z) for x >= 0 and z / (1 + z) below, so no cancellation and no overflow.
- * The low part of z is needed: without it, z just above a power of two costs 2 ULP. */
-INLINE real sigmoid_(real x) {
-  real zl, z = exp_nonpositive_low_(-abs_(x), &zl);
-  real d = R(1.0) + z, dl = (z - (d - R(1.0))) + zl;
-  real top = x >= R(0.0) ? R(1.0) : z, tl = x >= R(0.0) ? R(0.0) : zl;
-  real w = R(1.0) / d, q = top * w;
-  return fma_(w, fma_(-q, d, top) + (tl - q * dl), q);
+/* 1 / (1 + e^-x): with z + zl = e^-|x|, 1 / (1 + z) for x >= 0 and z / (1 + z) below, so no cancellation and no overflow:
+ * the rounded quotient q and what it leaves, where 1 - q and z - q are exact. The low part of z is needed: without it, z
+ * just above a power of two costs 2 ULP. */
+INLINE real sigmoid_of_(real x, real z, real zl) {
+  real w = R(1.0) / (R(1.0) + z), top = x >= R(0.0) ? R(1.0) : z, tl = x >= R(0.0) ? R(0.0) : zl, q = top * w;
+  return fma_(w, remainder_(top - q, q, z) + fma_(-q, zl, tl), q);
 }
 
-/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|); all leading terms are summed without error. */
-INLINE real softplus_(real x) {
+INLINE real sigmoid_(real x) {
   real zl, z = exp_nonpositive_low_(-abs_(x), &zl);
-  real base, low, error, f = log1p_unit_low_(z, zl, &base, &low);
-  real s = two_sum(max_(R(0.0), x), base, &error);
-  real h = s + f;
-  real y = h + ((f - (h - s)) + (error + low));
+  return sigmoid_of_(x, z, zl);
+}
+
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|); all leading terms are summed without error. zl is taken with the derivative
+ * 1 / (1 + z), the line between its ends being near enough (0.086). */
+INLINE real softplus_of_(real x, real z, real zl) {
+  real low, error, h = log1p_unit_low_(z, zl * fma_(R(-0.5), z, R(1.0)), &low);
+  real s = two_sum(max_(R(0.0), x), h, &error), y = s + (error + low);
   return x > -EXP_LOWEST ? x : y;
 }
 
+INLINE real softplus_(real x) {
+  real zl, z = exp_nonpositive_low_(-abs_(x), &zl);
+  return softplus_of_(x, z, zl);
+}
+
 /* log(1 / (1 + e^-x)). */
+INLINE real log_sigmoid_of_(real x, real z, real zl) { return -softplus_of_(-x, z, zl); }
 INLINE real log_sigmoid_(real x) { return -softplus_(-x); }
 
 /* sin and cos of (pi/2) f for f in [-1/2, 1/2]: the angle is never formed, so it is never rounded; f itself is taken

@@ -52,6 +52,31 @@ INLINE real log_tail_(real f, real low) {
   return fma_(f * f, q, low);
 }
 
+/* (log(1 + z) - z) / z^2 + 1/2 + start for z in [0, 1]; error 1.1e-9 of log(1 + z). The first two terms are added last: what
+ * they are added to is rounded to less than a whole sum of the others is. */
+INLINE real log1p_square_(real z, real start) {
+  real q = R(0x1.2a3d5ep-9);
+  q = fma_(q, z, R(-0x1.e0f71ap-7));
+  q = fma_(q, z, R(0x1.6ad438p-5));
+  q = fma_(q, z, R(-0x1.5fe48p-4));
+  q = fma_(q, z, R(0x1.03ab9cp-3));
+  q = fma_(q, z, R(-0x1.4c5bp-3));
+  q = fma_(q, z, R(0x1.98175ap-3));
+  q = fma_(q, z, R(-0x1.ffdcfp-3));
+  return fma_(z * z, q, fma_(R(0x1.5554b4p-2), z, start));
+}
+
+/* log(1 + z) - z + low for z in [0, 1]; z added, it is up to 1.4 ULP off. */
+INLINE real log1p_tail_(real z, real low) { return fma_(z * z, log1p_square_(z, R(-0.5)), low); }
+
+/* log(1 + z) + more = result + *low for z in [0, 1]: result = z - z^2/4, whose rounding error goes to *low, as all the
+ * rest does. That is below 1/12 of it, so that its own roundings matter little. */
+INLINE real log1p_unit_low_(real z, real more, real *low) {
+  real quarter = R(-0.25) * z, h = fma_(quarter, z, z);
+  *low = fma_(z * z, log1p_square_(z, R(-0.25)), fma_(quarter, z, z - h) + more);
+  return h;
+}
+
 /* (log cosh r - r^2/2) / r^4 in g = r^2 <= 1/4; error 1.8e-9 of log cosh. */
 INLINE real log_cosh_tail_(real g) {
   real q = R(-0x1.39f49ap-11);

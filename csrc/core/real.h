@@ -217,4 +217,14 @@ INLINE real two_product(real a, real b, real *error) {
   return product;
 }
 
+/* c - a b where that is a number of the type, as what a quotient leaves is. */
+INLINE real remainder_(real c, real a, real b) {
+#if HAVE_FMA
+  return fma_(-a, b, c);
+#else
+  real lost, product = two_product(a, b, &lost);
+  return (c - product) - lost;
+#endif
+}
+
 #endif
