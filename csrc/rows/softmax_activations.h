@@ -185,8 +185,9 @@ static UNUSED void activation_group_rows(int what, fl_size n, fl_size start, fl_
   for (fl_size l = 0; l < rows; l++) {
     const real *row = x + l * logits.row_stride;
     if (t->dead[l]) continue;
+    real *to = o ? o + l * out.row_stride : NULL; /* where a logarithm will go, its exponential only warms the line up */
     w->at_max[l] = row_find(n, row, t->max[l]);
-    exp_sum_chunk(n, row, ahead, w->at_max[l], tile_row_shift(t, (int)l), what == SOFTMAX ? o + l * out.row_stride : w->piece,
+    exp_sum_chunk(n, row, ahead, w->at_max[l], tile_row_shift(t, (int)l), to && (what == SOFTMAX || to != row) ? to : w->piece,
                   &t->hi[l], &t->lo[l]);
   }
   activation_tile_values(w);
