@@ -15,13 +15,17 @@ static void centroid_sums(fl_size speakers, fl_size utterances, fl_size columns,
     VECTOR_LOOP
     for (fl_size i = 0; i < utterances * columns; i++) x[i] *= scale[k];
     for (fl_size i = 0; i < columns; i++) others[i] = whole[i] = 0.0;
-    for (fl_size u = columns; u <= last; u += columns)
+    for (fl_size n = 1; n < utterances; n++) { /* counted, as columns may be 0 */
+      const fl_size u = n * columns;
       for (fl_size i = 0; i < columns; i++) others[u + i] = others[u - columns + i] + x[u - columns + i];
-    for (fl_size u = last; u > 0; u -= columns)
+    }
+    for (fl_size n = utterances - 1; n > 0; n--) {
+      const fl_size u = n * columns;
       for (fl_size i = 0; i < columns; i++) {
         whole[i] += x[u + i];
         others[u - columns + i] += whole[i];
       }
+    }
     for (fl_size i = 0; i < columns; i++) whole[i] = others[last + i] + x[last + i];
   }
 }
