@@ -64,7 +64,7 @@ static void pointwise(const fl_kernels *k, const fastloss_loss *loss, fl_size n,
   double values[FL_BLOCK], grads[FL_BLOCK];
   for (fl_size i = 0; i < n; i += FL_BLOCK) {
     void *g = grad ? to(k, grad, i) : hess ? grads : NULL; /* the kernels give no Hessian alone */
-    k->pointwise[loss->number](least(n - i, FL_BLOCK), at(k, x, i), at(k, target, i), at(k, aux, i), loss->parameter,
+    k->pointwise[loss->number](least(n - i, FL_BLOCK), 0, at(k, x, i), at(k, target, i), at(k, aux, i), loss->parameter,
                                scale, value ? to(k, value, i) : values, g, to(k, hess, i));
   }
 }

@@ -11,7 +11,7 @@ static double SUFFIX(pointwise_sum)(const fastloss_loss *loss, fl_size n, const 
 }
 
 static void SUFFIX(elementwise)(int activation, fl_size n, const REAL *x, REAL *y) {
-  fl_table(BITS)->unary[activation](n, x, y);
+  fl_table(BITS)->unary[activation](n, 0, x, y);
 }
 
 static ptrdiff_t SUFFIX(cross_entropy)(const fastloss_cross_entropy_options *options, fl_size rows, fl_size classes,

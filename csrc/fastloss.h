@@ -57,19 +57,21 @@ enum { FL_F32, FL_F64, FL_I8, FL_I16, FL_I32, FL_I64, FL_U8, FL_U16, FL_U32, FL_
 enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
 
 /* One block of a pointwise loss: value[i], grad[i] and hess[i], the latter two times `scale`, where the pointer is not
- * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere. */
-typedef void fl_pointwise(fl_size n, const void *x, const void *target, const void *aux, const double *parameter,
+ * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere.
+ * ahead: whether what lies behind the block in memory comes next, and is not in the caches. */
+typedef void fl_pointwise(fl_size n, int ahead, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
 /* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is.
- * FL_SHOW_SIGNS, of a loss whose labels are signs: the sum shall be NaN where one is not, whatever its weight. */
+ * FL_SHOW_SIGNS, of a loss whose labels are signs: the sum shall be NaN where one is not, whatever its weight.
+ * FL_AHEAD: as `ahead` above. */
 enum { FL_HALF_X = 1 << 0, FL_HALF_TARGET = 1 << 1, FL_HALF_WEIGHT = 1 << 3, FL_HALF_GRAD = 1 << 6, FL_BFLOAT16 = 1 << 8,
-       FL_SHOW_SIGNS = 1 << 9 };
+       FL_SHOW_SIGNS = 1 << 9, FL_AHEAD = 1 << 10 };
 /* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and
- * .sum_values give it. weight and grad may be NULL; grad must not be x. halves: of those above, for the float kernel;
- * such arrays may have any alignment. */
-typedef void fl_pointwise_sum(fl_size n, int halves, const void *x, const void *target, const void *weight,
+ * .sum_values give it. weight and grad may be NULL; grad must not be x. flags: of those above, halves for the float
+ * kernel; such arrays may have any alignment. */
+typedef void fl_pointwise_sum(fl_size n, int flags, const void *x, const void *target, const void *weight,
                               const double *parameter, double scale, void *grad, double *hi, double *lo);
-typedef void fl_unary(fl_size n, const void *x, void *y);
+typedef void fl_unary(fl_size n, int ahead, const void *x, void *y);
 
 typedef struct fl_kernels {
   int bits; /* of the real type: 32 or 64 */

@@ -15,25 +15,26 @@ cdef int run_elementwise(int index, const fl_kernels *kernels, const fl_operand 
                          Py_ssize_t size) except -1:
     cdef Py_ssize_t block, blocks = (size + HALF_BLOCK - 1) // HALF_BLOCK
     cdef int threads = threads_acquire(1.0 * size) if blocks > 1 else 1
+    cdef bint ahead = read.direct and written.direct and 2 * size * (kernels.bits // 8) > UNCACHED
     with nogil:
         if threads > 1:
             for block in prange(blocks, num_threads=threads, schedule="static"):
-                unary_block(kernels, index, read, written, block, size)
+                unary_block(kernels, index, ahead, read, written, block, size)
         else:
             for block in range(blocks):
-                unary_block(kernels, index, read, written, block, size)
+                unary_block(kernels, index, ahead, read, written, block, size)
     threads_release(threads)
     return 0
 
 
-cdef void unary_block(const fl_kernels *kernels, int index, const fl_operand *read, const fl_operand *written,
-                      Py_ssize_t block, Py_ssize_t size) noexcept nogil:
+cdef void unary_block(const fl_kernels *kernels, int index, bint ahead, const fl_operand *read,
+                      const fl_operand *written, Py_ssize_t block, Py_ssize_t size) noexcept nogil:
     cdef double gathered[HALF_BLOCK]
     cdef double result[HALF_BLOCK]
     cdef Py_ssize_t start = block * HALF_BLOCK
     cdef Py_ssize_t n = min(size - start, <Py_ssize_t>HALF_BLOCK)
     cdef void *to = fl_operand_target(written, kernels, start, result)
-    kernels.unary[index](n, fl_operand_read(read, kernels, start, n, gathered), to)
+    kernels.unary[index](n, ahead, fl_operand_read(read, kernels, start, n, gathered), to)
     fl_operand_write(written, kernels, start, n, to)
 
 

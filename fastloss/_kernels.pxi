@@ -74,11 +74,11 @@ cdef extern from "fastloss.h" nogil:
         fl_rows grad
         fl_rows hess
     ctypedef void fl_row_loss(const fl_row_call *, void *) noexcept nogil
-    ctypedef void fl_pointwise(fl_size, const void *, const void *, const void *, const double *, double, void *,
+    ctypedef void fl_pointwise(fl_size, int, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
     ctypedef void fl_pointwise_sum(fl_size, int, const void *, const void *, const void *, const double *, double,
                                    void *, double *, double *) noexcept nogil
-    ctypedef void fl_unary(fl_size, const void *, void *) noexcept nogil
+    ctypedef void fl_unary(fl_size, int, const void *, void *) noexcept nogil
     ctypedef struct fl_kernels:
         int bits
         fl_pointwise **pointwise
@@ -122,6 +122,7 @@ cdef extern from "fastloss.h" nogil:
         FL_HALF_GRAD
         FL_BFLOAT16
         FL_SHOW_SIGNS
+        FL_AHEAD
         FL_ANY
         FL_UNIT_INTERVAL
         FL_SIGN

@@ -5,6 +5,11 @@ cdef enum:
     GOOD = 0, BAD_TARGET = 1, BAD_PREDICTION = 2
 
 
+# Bytes of operands from which kernels fetch memory ahead: more than a cache keeps (csrc/core/fetch.h).
+cdef enum:
+    UNCACHED = 1 << 23
+
+
 # Blocks per slot of a sum: slots enough to share out, few enough to be no memory. Elements of a block of half type: with
 # what they are converted to, as many as the first-level cache holds (FL_BLOCK of them took 1.6 times as long). Blocks of
 # scratch are some lines more than a power of two apart: at 4096 bytes they meet in one set of that cache, and are taken
@@ -27,6 +32,7 @@ cdef struct Job:
     bint has_aux
     bint sums  # the values are wanted as a sum only, and the body's sum kernel can do the call
     int halves  # the operands that it takes as they are, FL_HALF_X ...
+    int ahead  # FL_AHEAD, or 0
     bint valueless  # gradient and Hessian alone are wanted
     Py_ssize_t size
     Py_ssize_t block  # elements of a block, by the prediction's type
@@ -42,6 +48,17 @@ cdef int halves_of(const Job *job) noexcept nogil:
             type = job.operand[k].type
             halves |= 1 << k
     return halves | (FL_BFLOAT16 if type == FL_BF16 else 0)
+
+
+cdef bint is_uncached(const Job *job) noexcept nogil:
+    """Whether there is more than the caches keep, and everything is worked on where it lies."""
+    cdef int k, count = 0
+    for k in range(OPERANDS):
+        if job.operand[k].data:
+            if not job.operand[k].direct:
+                return False
+            count += 1
+    return count * job.size * (job.kernels.bits // 8) > UNCACHED
 
 
 cdef inline bint in_domain(const Job *job, int operand, int domain, Py_ssize_t n, const void *read) noexcept nogil:
@@ -80,8 +97,8 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
         if written[GRAD] == read[X]:  # the kernel may need the block twice
             memcpy(scratch + X * step, read[X], n * (2 if job.halves & FL_HALF_X else kernels.bits // 8))
             read[X] = scratch + X * step
-        job.body_sum(n, job.halves | (FL_SHOW_SIGNS if shown else 0), read[X], read[TARGET], read[WEIGHT], job.parameter, job.scale, written[GRAD],
-                     &more_hi, &more_lo)
+        job.body_sum(n, job.halves | job.ahead | (FL_SHOW_SIGNS if shown else 0), read[X], read[TARGET], read[WEIGHT],
+                     job.parameter, job.scale, written[GRAD], &more_hi, &more_lo)
         if shown and not isfinite(more_hi) and not in_domain(job, TARGET, FL_SIGN, n, read[TARGET]):
             status |= BAD_TARGET
     else:
@@ -90,8 +107,8 @@ cdef int run_block(const Job *job, Py_ssize_t block, char *scratch, double *hi, 
             read[AUX] = scratch + AUX * step
         if written[VALUE] == NULL and not job.valueless:
             written[VALUE] = scratch + VALUE * step
-        job.body(n, read[X], read[TARGET], read[AUX], job.parameter, job.scale, written[VALUE], written[GRAD],
-                 written[HESS])
+        job.body(n, job.ahead, read[X], read[TARGET], read[AUX], job.parameter, job.scale, written[VALUE],
+                 written[GRAD], written[HESS])
         if read[WEIGHT] != NULL or read[UPSTREAM] != NULL:
             kernels.weigh(n, read[WEIGHT], read[UPSTREAM], written[VALUE], written[GRAD], written[HESS])
         if not job.valueless:
@@ -158,6 +175,7 @@ cdef int run_job(Job *job, double work, bint check_first, double *total) except 
     job.sums = not (job.operand[VALUE].data or job.operand[HESS].data or job.operand[UPSTREAM].data
                     or job.operand[AUX].data or job.constant_aux != 1.0)
     job.halves = halves_of(job) if job.sums else 0
+    job.ahead = FL_AHEAD if is_uncached(job) else 0
     job.block = HALF_BLOCK if is_half(job.operand[X].type) else FL_BLOCK
     job.step = (min(job.size, job.block) * (job.kernels.bits // 8) + 63) // 64 * 64 + APART
     blocks = (job.size + job.block - 1) // job.block

@@ -1,10 +1,11 @@
 /* What happens to a block of elements beside the formulas: the loops that run a body over it,
- * conversion, validation, weights. Nothing here knows a loss.
+ * conversion, weights. Nothing here knows a loss.
  */
 #ifndef FASTLOSS_BLOCKS_H
 #define FASTLOSS_BLOCKS_H
 
 #include "../fastloss.h"
+#include "domains.h"
 #include "half.h"
 #include "real.h"
 #include "reduce.h"
@@ -57,7 +58,7 @@ ONCE void last_elements(fl_pointwise *self, int fill, fl_size first, fl_size n, 
   memcpy(part[0], x + first, bytes);
   memcpy(part[1], t + first, bytes);
   if (aux) memcpy(part[2], aux + first, bytes);
-  self(fill, part[0], part[1], aux ? part[2] : NULL, parameter, scale, value ? part[3] : NULL, grad ? part[4] : NULL,
+  self(fill, 0, part[0], part[1], aux ? part[2] : NULL, parameter, scale, value ? part[3] : NULL, grad ? part[4] : NULL,
        hess ? part[5] : NULL);
   if (value) memcpy(value + first, part[3], bytes);
   if (grad) memcpy(grad + first, part[4], bytes);
@@ -95,9 +96,9 @@ INLINE void pointwise_loops(fl_pointwise *self, pointwise_body *body, int formul
 
 /* A block function of a body without parameters and of one formula. */
 #define BLOCK_OF(name, body)                                                                                           \
-  static void name(fl_size n, const void *x, const void *t, const void *aux, const double *p, double s, void *v, void *g, \
-                   void *h) {                                                                                          \
-    (void)aux;                                                                                                         \
+  static void name(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p, double s,     \
+                   void *v, void *g, void *h) {                                                                        \
+    (void)ahead, (void)aux;                                                                                            \
     pointwise_loops(name, body, 0, 0, n, x, t, NULL, p, s, v, g, h);                                                   \
   }
 
@@ -138,14 +139,14 @@ ONCE void load_piece(int halves, fl_size first, fl_size n, const void *x, const 
  * storing them first cost mse 2 times this, Huber 1.7. Four bodies at a time, because the lanes of a sum are
  * fixed and compilers keep them in memory. Returns 0 where the block must be done again, with LIMITS and a sum that does
  * not overflow. */
-INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_weight, fl_size n, int halves,
+INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_weight, fl_size n, int flags,
                           const void *x, const void *t, const void *weight, const double *parameter, double scale,
                           void *grad, double *hi, double *lo) {
   real p[FL_PARAMETERS + 2], s = (real)scale, rest[VALUE_GROUP];
   _Alignas(64) value_sums sums = {{0.0}};
   _Alignas(64) half_piece piece;
   fl_size m, left = 0;
-  if (FASTLOSS_REAL_BITS == 64) halves = 0;
+  const int halves = FASTLOSS_REAL_BITS == 64 ? 0 : flags & ~FL_AHEAD;
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
   p[FL_PARAMETERS + 1] = (real)formula;
@@ -205,7 +206,7 @@ ONCE void last_unary(fl_unary *self, fl_size first, fl_size n, const real *x, re
   real part[QUAD] = {R(0.0)};
   const size_t bytes = (size_t)(n - first) * sizeof(real);
   memcpy(part, x + first, bytes);
-  self(QUAD, part, part);
+  self(QUAD, 0, part, part);
   memcpy(y + first, part, bytes);
 }
 
@@ -283,62 +284,6 @@ static void fill_block(fl_size n, double x, void *value) {
   for (fl_size i = 0; i < n; i++) v[i] = (real)x;
 }
 
-/* The tests are written so that a NaN fails FL_SIGN and passes the others. */
-static int check_block(int domain, fl_size n, const void *value) {
-  const real *v = value;
-  ireal bad = 0;
-  if (domain == FL_UNIT_INTERVAL) {
-    /* as integers, +0 to 1 are the smallest; what is left is -0, a NaN, or bad */
-    for (fl_size i = 0; i < n; i++) bad |= bits_of(v[i]) > bits_of(R(1.0));
-    if (!bad) return 1;
-    bad = 0;
-    for (fl_size i = 0; i < n; i++) bad |= (v[i] < R(0.0)) | (v[i] > R(1.0));
-  } else if (domain == FL_NON_NEGATIVE) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) bad |= v[i] < R(0.0);
-  } else if (domain == FL_POSITIVE) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) bad |= v[i] <= R(0.0);
-  } else if (domain == FL_SIGN) {
-    VECTOR_LOOP
-    for (fl_size i = 0; i < n; i++) bad |= (abs_(v[i]) != R(1.0));
-  }
-  return !bad;
-}
-
-/* The same of elements of a half type, by their bits. */
-static int check_halves(int bfloat16, int domain, fl_size n, const void *value) {
-  const unsigned one = bfloat16 ? 0x3f80 : 0x3c00, infinity = bfloat16 ? 0x7f80 : 0x7c00;
-  const char *v = value;
-  unsigned bad = 0;
-  for (fl_size i = 0; i < n; i++) {
-    uint16_t h;
-    memcpy(&h, v + 2 * i, sizeof h);
-    const unsigned magnitude = h & 0x7fffu, negative = h > 0x8000u;
-    unsigned out = 0;
-    if (domain == FL_UNIT_INTERVAL) out = negative | (magnitude > one);
-    else if (domain == FL_NON_NEGATIVE) out = negative;
-    else if (domain == FL_POSITIVE) out = negative | (magnitude == 0);
-    else if (domain == FL_SIGN) out = magnitude != one;
-    bad |= out & (domain == FL_SIGN || magnitude <= infinity);
-  }
-  return !bad;
-}
-
-/* Whether the targets of a sum kernel are all -1 or +1. */
-static UNUSED int check_signs(int halves, fl_size n, const void *t) {
-  if (halves & FL_HALF_TARGET) return check_halves(halves & FL_BFLOAT16, FL_SIGN, n, t);
-  return check_block(FL_SIGN, n, t);
-}
-
-static int check_weight_block(fl_size n, const void *weight) {
-  const real *w = weight;
-  ireal bad = 0;
-  VECTOR_LOOP
-  for (fl_size i = 0; i < n; i++) bad |= !((w[i] >= R(0.0)) & (w[i] <= REAL_MAX));
-  return !bad;
-}
-
 static void weigh_block(fl_size n, const void *weight, const void *upstream, void *value, void *grad, void *hess) {
   const real *w = weight, *u = upstream;
   real *outputs[2] = {grad, hess}, *v = value;
@@ -361,8 +306,9 @@ static void weigh_block(fl_size n, const void *weight, const void *upstream, voi
 }
 
 /* The sum kernel of a block kernel: all values are stored, then added up. exactly: by sum_block(). */
-ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int halves, const void *x, const void *t, const void *w,
-                       const double *p, double s, void *g, double *hi, double *lo) {
+ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int flags, const void *x, const void *t, const void *w,
+                     const double *p, double s, void *g, double *hi, double *lo) {
+  const int ahead = flags & FL_AHEAD, halves = flags & ~FL_AHEAD;
   real v[FL_BLOCK];
 #if FASTLOSS_REAL_BITS == 32
   if (halves) {
@@ -375,8 +321,10 @@ ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int halves, co
     if (has_grad) store_halves(type, n, part[3], g, 0);
     return;
   }
+#else
+  (void)halves;
 #endif
-  block(n, x, t, NULL, p, s, v, g, NULL);
+  block(n, ahead, x, t, NULL, p, s, v, g, NULL);
   weigh_block(n, w, NULL, v, g, NULL);
   if (exactly) sum_block(n, v, hi, lo);
   else sum_values(n, v, hi, lo);

@@ -6,6 +6,7 @@
 #define FASTLOSS_STAGES_H
 
 #include "blocks.h"
+#include "fetch.h"
 #include "math.h"
 
 /* Clang, when it unrolls these loops, makes scalars of doubles: cross-entropy with logits, sigmoid and softplus take 1.2 to 5
@@ -72,11 +73,18 @@ INLINE void first_stages(int words, fl_size n, const real *x, stages *to) {
 typedef void second_stage(real x, real t, real aux, stage s, const real *p, real *value, real *grad, real *hess);
 
 /* n <= STAGED elements, whole quads; see pointwise_vectors(). */
-INLINE void staged_vectors(second_stage *second, int words, int vectors, int orders, int has_aux, fl_size n, const real *x,
-                           const real *t, const real *aux, const real *p, real s, real *value, real *grad, real *hess) {
+INLINE void staged_vectors(second_stage *second, int words, int vectors, int orders, int has_aux, fl_size n, int ahead,
+                           const real *x, const real *t, const real *aux, const real *p, real s, real *value, real *grad, real *hess) {
   stages all;
   first_stages(words, n, x, &all);
   for (fl_size i = 0; i < n; i += vectors * HALF_PAIR) {
+    const size_t bytes = (size_t)vectors * HALF_PAIR * sizeof(real);
+    if (ahead) {
+      fetch_ahead_of(0, x + i, bytes);
+      fetch_ahead_of(0, t + i, bytes);
+      if (orders > 0) fetch_ahead_of(1, grad + i, bytes);
+      if (orders > 1) fetch_ahead_of(1, hess + i, bytes);
+    }
     STAGE_LOOP
     for (fl_size l = i; l < i + HALF_PAIR; l++) {
       const fl_size m = vectors == 2 ? l + HALF_PAIR : l;
@@ -103,8 +111,8 @@ INLINE void staged_vectors(second_stage *second, int words, int vectors, int ord
 
 /* pointwise_loops_of() of a body in two stages. words: 1 or 2, which is 3 where a Hessian is wanted. */
 INLINE void staged_loops(fl_pointwise *self, second_stage *second, int words, int vectors, int formula, int alone,
-                         int has_aux, fl_size n, const real *x, const real *t, const real *aux, const double *parameter,
-                         double scale, real *value, real *grad, real *hess) {
+                         int has_aux, fl_size n, int ahead, const real *x, const real *t, const real *aux,
+                         const double *parameter, double scale, real *value, real *grad, real *hess) {
   real p[FL_PARAMETERS + 2], s = (real)scale;
   const fl_size whole = n / QUAD * QUAD;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
@@ -113,7 +121,7 @@ INLINE void staged_loops(fl_pointwise *self, second_stage *second, int words, in
 #define VECTORS(orders, v, g, h)                                                                                       \
   for (fl_size i = 0; i < whole; i += STAGED)                                                                          \
     staged_vectors(second, words == 2 && orders == 2 ? 3 : words, vectors, orders, has_aux,                            \
-                   whole - i < STAGED ? whole - i : STAGED, x + i, t + i, has_aux ? aux + i : NULL, p, s, v, g, h)
+                   whole - i < STAGED ? whole - i : STAGED, ahead, x + i, t + i, has_aux ? aux + i : NULL, p, s, v, g, h)
   if (alone && hess && !value) VECTORS(2, NULL, grad + i, hess + i);
   else if (hess) VECTORS(2, value + i, grad + i, hess + i);
   else if (grad) VECTORS(1, value + i, grad + i, NULL);
@@ -125,7 +133,7 @@ INLINE void staged_loops(fl_pointwise *self, second_stage *second, int words, in
 
 typedef real unary_second_stage(real x, real z, real z_low);
 
-INLINE void unary_staged_loop(fl_unary *self, unary_second_stage *second, fl_size n, const real *x, real *y) {
+INLINE void unary_staged_loop(fl_unary *self, unary_second_stage *second, fl_size n, int ahead, const real *x, real *y) {
   const fl_size whole = n / QUAD * QUAD;
   stages all;
   for (fl_size start = 0; start < whole; start += STAGED) {
@@ -134,6 +142,10 @@ INLINE void unary_staged_loop(fl_unary *self, unary_second_stage *second, fl_siz
     real *to = y + start;
     first_stages(2, m, from, &all);
     for (fl_size i = 0; i < m; i += PAIR) {
+      if (ahead) {
+        fetch_ahead_of(0, from + i, PAIR * sizeof(real));
+        fetch_ahead_of(1, to + i, PAIR * sizeof(real));
+      }
       STAGE_LOOP
       for (fl_size l = i; l < i + HALF_PAIR; l++) {
         const fl_size k = l + HALF_PAIR;

@@ -152,20 +152,20 @@ static int focal_hard_block(fl_size n, const real *t) {
 
 static fl_pointwise binary_cross_entropy_with_logits_block;
 
-static void focal_loss_loops(fl_pointwise *self, fl_size n, const void *x, const void *t, const double *p, double s,
-                             void *v, void *g, void *h) {
+static void focal_loss_loops(fl_pointwise *self, fl_size n, int ahead, const void *x, const void *t, const double *p,
+                             double s, void *v, void *g, void *h) {
   const int square = p[0] == 2.0, hard = focal_hard_block(n, t);
   if (p[0] == 0.0 && p[1] == 0.0) /* cross-entropy itself, to the bit */
-    binary_cross_entropy_with_logits_block(n, x, t, NULL, p, s, v, g, h);
-  else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, x, t, NULL, p, s, v, g, h);
-  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, x, t, NULL, p, s, v, g, h);
+    binary_cross_entropy_with_logits_block(n, ahead, x, t, NULL, p, s, v, g, h);
+  else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
+  else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
+  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
+  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
 }
 
 /* Bodies too long to be run four at a time between the additions of a sum: no gain, and five times their code. */
-static int focal_loss_sums(fl_size n, int halves, const void *x, const void *t, const void *w, const double *p, double s,
+static int focal_loss_sums(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p, double s,
                            void *g, double *hi, double *lo) {
-  (void)n, (void)halves, (void)x, (void)t, (void)w, (void)p, (void)s, (void)g, (void)hi, (void)lo;
+  (void)n, (void)flags, (void)x, (void)t, (void)w, (void)p, (void)s, (void)g, (void)hi, (void)lo;
   return 0;
 }

@@ -103,15 +103,16 @@ static void poly_terms(fl_size n, const real *x, const real *t, const double *pa
   }
 }
 
-static void poly_loss_loops(fl_pointwise *self, fl_size n, const void *x, const void *t, const double *p, double s, void *v,
-                            void *g, void *h) {
+static void poly_loss_loops(fl_pointwise *self, fl_size n, int ahead, const void *x, const void *t, const double *p,
+                            double s, void *v, void *g, void *h) {
+  (void)ahead;
   if (p[0] > 1.0) poly_terms(n, x, t, p, (real)s, v, g, h);
   else pointwise_loops(self, poly_loss, 0, 0, n, x, t, NULL, p, s, v, g, h);
 }
 
-static int poly_loss_sums(fl_size n, int halves, const void *x, const void *t, const void *w, const double *p, double s,
+static int poly_loss_sums(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p, double s,
                           void *g, double *hi, double *lo) {
   if (p[0] > 1.0) return 0;
-  return w ? pointwise_sums(poly_loss, 0, 0, 1, n, halves, x, t, w, p, s, g, hi, lo)
-           : pointwise_sums(poly_loss, 0, 0, 0, n, halves, x, t, NULL, p, s, g, hi, lo);
+  return w ? pointwise_sums(poly_loss, 0, 0, 1, n, flags, x, t, w, p, s, g, hi, lo)
+           : pointwise_sums(poly_loss, 0, 0, 0, n, flags, x, t, NULL, p, s, g, hi, lo);
 }

@@ -12,7 +12,7 @@ static UNUSED void sparse_categorical_cross_entropy_rows(const row_block *b, row
       x[i] = b->x[(start + i) * b->x_step + b->target[start + i]];
       one[i] = R(1.0);
     }
-    categorical_block(n, x, one, NULL, none, 1.0, value, NULL, NULL);
+    categorical_block(n, 0, x, one, NULL, none, 1.0, value, NULL, NULL);
     for (fl_size i = 0; i < n; i++) {
       const fl_size row = start + i, y = (fl_size)b->target[row];
       const double slope = b->scale[row] / (double)x[i]; /* scaled first: it may be finite where 1 / x is not */

@@ -37,7 +37,7 @@ static void separable_rows(fl_pointwise *block, const row_block *b, real *term) 
     double hi = 0.0, lo = 0.0, part, part_lo;
     for (fl_size c = 0; c < all; c += ROW_CHUNK) {
       fl_size length = chunk_length(all, c);
-      block(length, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
+      block(length, 0, x + c, p + c, NULL, none, b->scale[i], term, g ? g + c : NULL, h ? h + c : NULL);
       if (rows > 1) continue; /* one chunk of several rows */
       part = terms_sum(length, term, &part_lo);
       pair_add(&hi, &lo, part, part_lo);

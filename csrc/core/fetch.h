@@ -1,0 +1,30 @@
+/* Memory fetched into the caches ahead of a pass. The processor does so by itself, but not far enough for loops that have
+ * much to compute: while one of them works on what it has, memory is idle, and then the loop waits. With 1.6e7 floats and
+ * AVX-512, focal loss takes 0.73 of the time on one thread and 0.77 on two, cross-entropy with logits 0.68 and 0.7. Not
+ * for arrays in the caches (1.05 of the time in double), nor for cheap bodies, which wait for memory all the time: mse
+ * would take 1.1 to 1.3 times as long.
+ */
+#ifndef FASTLOSS_FETCH_H
+#define FASTLOSS_FETCH_H
+
+#include "real.h"
+
+/* How far ahead of the elements at work, in bytes: two small pages. With 2048 nearly nothing is gained, with 16384 a
+ * little less. */
+enum { FETCH_DISTANCE = 8192 };
+
+/* The lines of so many bytes FETCH_DISTANCE behind `at`, maybe behind the end of the array; write, a constant: to be
+ * written. */
+INLINE void fetch_ahead_of(int write, const void *at, size_t bytes) {
+#if defined(__GNUC__) || defined(__clang__)
+  const uintptr_t first = (uintptr_t)at + FETCH_DISTANCE;
+  for (size_t i = 0; i < bytes; i += 64) {
+    if (write) __builtin_prefetch((const void *)(first + i), 1, 3);
+    else __builtin_prefetch((const void *)(first + i), 0, 3);
+  }
+#else
+  (void)write, (void)at, (void)bytes;
+#endif
+}
+
+#endif
