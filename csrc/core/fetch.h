@@ -13,18 +13,20 @@
  * little less. */
 enum { FETCH_DISTANCE = 8192 };
 
-/* The lines of so many bytes FETCH_DISTANCE behind `at`, maybe behind the end of the array; write, a constant: to be
- * written. */
-INLINE void fetch_ahead_of(int write, const void *at, size_t bytes) {
+/* The lines of so many bytes from an address on, maybe behind the end of an array; write, a constant: to be written. */
+INLINE void fetch_lines(int write, uintptr_t first, size_t bytes) {
 #if defined(__GNUC__) || defined(__clang__)
-  const uintptr_t first = (uintptr_t)at + FETCH_DISTANCE;
   for (size_t i = 0; i < bytes; i += 64) {
     if (write) __builtin_prefetch((const void *)(first + i), 1, 3);
     else __builtin_prefetch((const void *)(first + i), 0, 3);
   }
 #else
-  (void)write, (void)at, (void)bytes;
+  (void)write, (void)first, (void)bytes;
 #endif
+}
+
+INLINE void fetch_ahead_of(int write, const void *at, size_t bytes) {
+  fetch_lines(write, (uintptr_t)at + FETCH_DISTANCE, bytes);
 }
 
 #endif

@@ -28,6 +28,7 @@ INLINE void curve_tile_exp(int exact, softmax_tile *t, fl_size n, real *piece) {
   }
   for (fl_size c = 0; c < n; c++) {
     real *x = piece + c * TILE_ROWS, low[TILE_ROWS];
+    if (c % 4 == 0) tile_fetch(t, c);
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) x[l] = exp_shifted_pair(x[l], tile_row_shift(t, l), &low[l]);
     for (int l = 0; l < TILE_ROWS; l++) pair_add(&t->hi[l], &t->lo[l], (double)x[l], (double)low[l]);
@@ -113,6 +114,7 @@ INLINE void curve_tile_rows(curve_body *body, int exact, const double *parameter
                             double *value, real *g, fl_size g_step, real *h, fl_size h_step, curve_tile *w) {
   softmax_tile *t = &w->tile;
   t->rows = rows;
+  tile_ahead(t, n, x, x_step, NULL, 0, g, g_step);
   t->any_dead = 0;
   for (int l = 0; l < TILE_ROWS; l++) t->max[l] = -REAL_INF;
   for (fl_size l = 0; l < TILE_ROWS; l++) {

@@ -7,6 +7,7 @@
 #ifndef FASTLOSS_SOFTMAX_TILE_H
 #define FASTLOSS_SOFTMAX_TILE_H
 
+#include "../core/fetch.h"
 #include "../core/square.h"
 #include "softmax.h"
 #include "xent_options.h"
@@ -24,12 +25,37 @@ typedef struct {
   int dead[TILE_ROWS];                 /* read as zeros */
   int any_dead;
   fl_size rows;
+  uintptr_t read_ahead[2], write_ahead; /* where tiles to come will read and write; 0: unknown */
 } softmax_tile;
 
 typedef real tile_piece[TILE_CLASSES * TILE_ROWS];
 
 INLINE fl_size piece_length(fl_size classes, fl_size start) {
   return classes - start < TILE_CLASSES ? classes - start : TILE_CLASSES;
+}
+
+/* Where rows of an array will be worked on soon, if the rows of its tiles lie one behind the other. */
+INLINE uintptr_t ahead_of_tile(fl_size classes, const real *first, fl_size row_stride) {
+  const fl_size tile = TILE_ROWS * classes * (fl_size)sizeof(real);
+  if (!first || row_stride != classes || classes <= 0 || classes > TILE_CLASSES) return 0;
+  return (uintptr_t)first + (uintptr_t)((FETCH_DISTANCE + tile - 1) / tile * tile);
+}
+
+/* Says what tile_fetch() fetches; p: probabilities, or NULL. With 1.6e7 floats on one thread, cross-entropy of ten classes takes
+ * 0.67 of its time so, of 16 to 100 classes 0.5 to 0.65, with probabilities 0.7 to 0.85, focal loss 0.6 to 0.75. */
+static UNUSED void tile_ahead(softmax_tile *t, fl_size classes, const real *x, fl_size x_stride, const real *p,
+                              fl_size p_stride, const real *g, fl_size g_stride) {
+  t->read_ahead[0] = ahead_of_tile(classes, x, x_stride);
+  t->read_ahead[1] = ahead_of_tile(classes, p, p_stride);
+  t->write_ahead = g == x ? 0 : ahead_of_tile(classes, g, g_stride);
+}
+
+/* While four classes from c on are computed with, as many elements of tiles to come. */
+INLINE void tile_fetch(const softmax_tile *t, fl_size c) {
+  const size_t bytes = 4 * TILE_ROWS * sizeof(real), at = (size_t)c * TILE_ROWS * sizeof(real);
+  if (t->read_ahead[0]) fetch_lines(0, t->read_ahead[0] + at, bytes);
+  if (t->read_ahead[1]) fetch_lines(0, t->read_ahead[1] + at, bytes);
+  if (t->write_ahead) fetch_lines(1, t->write_ahead + at, bytes);
 }
 
 /* Whether the tile can be read (written) where it lies, a class's rows one behind the other. */
@@ -211,14 +237,7 @@ INLINE row_shift tile_row_shift(const softmax_tile *t, int l) {
  * each, more than a processor follows by itself: without this and with a copy to the piece and from it, (32, 81, 8732) took
  * 1.35 times as long. */
 INLINE void prefetch_tile(int write, const real *data) {
-#if defined(__GNUC__) || defined(__clang__)
-  for (size_t i = 63; i < TILE_ROWS * sizeof(real) + 63; i += 64) {
-    if (write) __builtin_prefetch((const char *)data + i, 1, 3);
-    else __builtin_prefetch((const char *)data + i, 0, 3);
-  }
-#else
-  (void)write, (void)data;
-#endif
+  fetch_lines(write, (uintptr_t)data + 63, TILE_ROWS * sizeof(real));
 }
 
 /* Exponentials, of the piece itself or of classes `stride` apart; out: where their multiples will go, or NULL. */
@@ -228,6 +247,7 @@ static UNUSED void tile_exp(const softmax_tile *t, fl_size n, const real *x, fl_
     const real *from = x + c * stride;
     real *e = piece + c * TILE_ROWS;
     if (stride != TILE_ROWS) prefetch_tile(0, from + TILE_ROWS);
+    else if (c % 4 == 0) tile_fetch(t, c);
     if (out) prefetch_tile(1, out + c * out_stride);
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) e[l] = exp_shifted(from[l], tile_row_shift(t, l));
@@ -280,6 +300,7 @@ INLINE void tile_exp_sum_but(softmax_tile *t, fl_size n, real *piece, const irea
 #if MANY_REGISTERS
   for (; c + 4 <= n; c += 4) {
     real *e = piece + c * TILE_ROWS;
+    tile_fetch(t, c);
     VECTOR_LOOP_WIDE
     for (int l = 0; l < TILE_ROWS; l++) {
       const row_shift s = tile_row_shift(t, l);
@@ -293,6 +314,7 @@ INLINE void tile_exp_sum_but(softmax_tile *t, fl_size n, real *piece, const irea
       tile_add_four(t, l, a, b, y, z);
     }
   }
+  if (c < n) tile_fetch(t, c);
   for (; c < n; c++) {
     real *e = piece + c * TILE_ROWS;
     VECTOR_LOOP_WIDE
@@ -304,6 +326,7 @@ INLINE void tile_exp_sum_but(softmax_tile *t, fl_size n, real *piece, const irea
 #else
   for (; c < n; c++) {
     real *e = piece + c * TILE_ROWS;
+    if (c % 4 == 0) tile_fetch(t, c);
     VECTOR_LOOP
     for (int l = 0; l < TILE_ROWS; l++) e[l] = exp_but(e[l], tile_row_shift(t, l), out ? out + l : NULL, c);
   }

@@ -186,6 +186,8 @@ static UNUSED int dense_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   const int soft = probability.data != NULL;
   ireal alone = 0;
   t->rows = rows;
+  tile_ahead(t, logits.class_stride == 1 ? n : 0, x, logits.row_stride, row_at(probability, start), probability.row_stride,
+             row_at(grad, start), grad.row_stride);
   dense_tile_begin(c, w, soft ? NULL : target + start, skip ? skip + start : NULL, scale ? scale + start : NULL);
   if (soft) dense_tile_targets(c, w, probability, start);
   else dense_tile_even(c, w);

@@ -209,6 +209,7 @@ static UNUSED void xent_tile_rows(const xent *c, fl_size start, fl_size rows, fl
   const int few = classes <= FEW_CLASSES && logits.row_stride != 1;
   real nothing[TILE_ROWS]; /* what a target's logit becomes, or where it must not be written, its exponential */
   t->rows = rows;
+  tile_ahead(t, step == 1 ? classes : 0, x, logits.row_stride, NULL, 0, g, grad.row_stride);
   xent_tile_targets(c, w, target + start, scale ? scale + start : NULL);
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     fl_size n = piece_length(classes, s);
