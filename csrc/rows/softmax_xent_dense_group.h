@@ -92,6 +92,8 @@ static UNUSED int dense_group(const xent *c, fl_size start, fl_size rows, fl_row
     w->e_target[l] = exp_shifted(w->at_target[l], s);
   }
   for (fl_size l = 0; l < rows; l++) {
+    for (fl_size i = 0; grad.data && c->ahead.read && i < n; i += VALUE_GROUP)
+      prefetch_group(1, row_at(grad, start + l) + i); /* 300 and 500 classes outside the caches: 0.87 of the time */
     if (abs_(t->max[l]) <= REAL_MAX && !t->dead[l])
       exp_sum_chunk(n, x + l * logits.row_stride, c->ahead, w->k[l], tile_row_shift(t, (int)l), w->row + l * step, &t->hi[l],
                     &t->lo[l]);
