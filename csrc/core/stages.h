@@ -74,7 +74,8 @@ typedef void second_stage(real x, real t, real aux, stage s, const real *p, real
 
 /* n <= STAGED elements, whole quads; see pointwise_vectors(). */
 INLINE void staged_vectors(second_stage *second, int words, int vectors, int orders, int has_aux, fl_size n, int ahead,
-                           const real *x, const real *t, const real *aux, const real *p, real s, real *value, real *grad, real *hess) {
+                           const real *x, const real *t, const real *aux, const real *p, real s, real *value,
+                           real *grad, real *hess) {
   stages all;
   first_stages(words, n, x, &all);
   for (fl_size i = 0; i < n; i += vectors * HALF_PAIR) {
