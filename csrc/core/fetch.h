@@ -13,20 +13,24 @@
  * little less. */
 enum { FETCH_DISTANCE = 8192 };
 
-/* The lines of so many bytes from an address on, maybe behind the end of an array; write, a constant: to be written. */
-INLINE void fetch_lines(int write, uintptr_t first, size_t bytes) {
+/* The lines of so many bytes from an address on, maybe behind the end of an array; constants: write, to be written; level,
+ * the cache to which they go. */
+INLINE void fetch_lines(int write, int level, uintptr_t first, size_t bytes) {
 #if defined(__GNUC__) || defined(__clang__)
   for (size_t i = 0; i < bytes; i += 64) {
-    if (write) __builtin_prefetch((const void *)(first + i), 1, 3);
-    else __builtin_prefetch((const void *)(first + i), 0, 3);
+    const void *at = (const void *)(first + i);
+    if (write && level == 1) __builtin_prefetch(at, 1, 3);
+    else if (write) __builtin_prefetch(at, 1, 2);
+    else if (level == 1) __builtin_prefetch(at, 0, 3);
+    else __builtin_prefetch(at, 0, 2);
   }
 #else
-  (void)write, (void)first, (void)bytes;
+  (void)write, (void)level, (void)first, (void)bytes;
 #endif
 }
 
 INLINE void fetch_ahead_of(int write, const void *at, size_t bytes) {
-  fetch_lines(write, (uintptr_t)at + FETCH_DISTANCE, bytes);
+  fetch_lines(write, 1, (uintptr_t)at + FETCH_DISTANCE, bytes);
 }
 
 #endif

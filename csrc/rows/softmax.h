@@ -16,6 +16,7 @@
 #ifndef FASTLOSS_SOFTMAX_H
 #define FASTLOSS_SOFTMAX_H
 
+#include "../core/fetch.h"
 #include "../core/math.h"
 #include "../core/reduce.h"
 #include "xent_options.h"
@@ -180,16 +181,7 @@ typedef struct { fl_size read, write; } fetch_ahead;
 static UNUSED const fetch_ahead no_fetch = {0, 0};
 
 /* The lines of a group, into the second-level cache; write: a constant. */
-INLINE void prefetch_group(int write, const real *x) {
-#if defined(__GNUC__) || defined(__clang__)
-  for (size_t i = 0; i < VALUE_GROUP * sizeof(real); i += 64) {
-    if (write) __builtin_prefetch((const char *)x + i, 1, 2);
-    else __builtin_prefetch((const char *)x + i, 0, 2);
-  }
-#else
-  (void)write, (void)x;
-#endif
-}
+INLINE void prefetch_group(int write, const real *x) { fetch_lines(write, 2, (uintptr_t)x, VALUE_GROUP * sizeof(real)); }
 
 /* Groups of four rows of lanes: exponentials, and their sum where they arise (1.2 times as fast as afterwards, with
  * registers enough). Memory is idle meanwhile. */

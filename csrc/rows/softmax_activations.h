@@ -163,7 +163,6 @@ static UNUSED void activation_tile_end(int what, const activation_tile *w, fl_si
 static UNUSED void activation_tile_begin(activation_tile *w, fl_size rows) {
   softmax_tile *t = &w->tile;
   t->rows = rows;
-  tile_ahead(t, 0, NULL, 0, NULL, 0, NULL, 0);
   t->any_dead = 0;
   for (int l = 0; l < TILE_ROWS; l++) {
     t->dead[l] = 0;
@@ -206,7 +205,7 @@ static UNUSED void activation_tile_rows(int what, fl_size classes, fl_size start
   const real *x = (const real *)logits.data + start * logits.row_stride;
   real *o = out.data ? (real *)out.data + start * out.row_stride : NULL;
   activation_tile_begin(w, rows);
-  if (step == 1) tile_ahead(t, classes, x, logits.row_stride, NULL, 0, o, out.row_stride);
+  tile_ahead(t, step == 1 ? classes : 0, x, logits.row_stride, NULL, 0, o, out.row_stride);
   for (fl_size s = 0; s < classes; s += TILE_CLASSES) {
     tile_load(t, piece_length(classes, s), x + s * step, logits.row_stride, step, w->piece);
     tile_max(t, piece_length(classes, s), w->piece, TILE_ROWS);

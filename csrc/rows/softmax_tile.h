@@ -7,7 +7,6 @@
 #ifndef FASTLOSS_SOFTMAX_TILE_H
 #define FASTLOSS_SOFTMAX_TILE_H
 
-#include "../core/fetch.h"
 #include "../core/square.h"
 #include "softmax.h"
 #include "xent_options.h"
@@ -54,9 +53,9 @@ static UNUSED void tile_ahead(softmax_tile *t, fl_size classes, const real *x, f
 /* While four classes from c on are computed with, as many elements of tiles to come. */
 INLINE void tile_fetch(const softmax_tile *t, fl_size c) {
   const size_t bytes = 4 * TILE_ROWS * sizeof(real), at = (size_t)c * TILE_ROWS * sizeof(real);
-  if (t->read_ahead[0]) fetch_lines(0, t->read_ahead[0] + at, bytes);
-  if (t->read_ahead[1]) fetch_lines(0, t->read_ahead[1] + at, bytes);
-  if (t->write_ahead) fetch_lines(1, t->write_ahead + at, bytes);
+  if (t->read_ahead[0]) fetch_lines(0, 1, t->read_ahead[0] + at, bytes);
+  if (t->read_ahead[1]) fetch_lines(0, 1, t->read_ahead[1] + at, bytes);
+  if (t->write_ahead) fetch_lines(1, 1, t->write_ahead + at, bytes);
 }
 
 /* Whether the tile can be read (written) where it lies, a class's rows one behind the other. */
@@ -238,7 +237,7 @@ INLINE row_shift tile_row_shift(const softmax_tile *t, int l) {
  * each, more than a processor follows by itself: without this and with a copy to the piece and from it, (32, 81, 8732) took
  * 1.35 times as long. */
 INLINE void prefetch_tile(int write, const real *data) {
-  fetch_lines(write, (uintptr_t)data + 63, TILE_ROWS * sizeof(real));
+  fetch_lines(write, 1, (uintptr_t)data + 63, TILE_ROWS * sizeof(real));
 }
 
 /* Exponentials, of the piece itself or of classes `stride` apart; out: where their multiples will go, or NULL. */
