@@ -88,7 +88,7 @@
     kernels[name##_formula(p)](n, ahead, x, t, aux, p, s, v, g, h);                                                    \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name)
-/* A loss whose file has loops of its own, name_loops(), and name_sums(), which says whether it did the sum. */
+/* A loss whose file has loops of its own, name_loops(). */
 #define POINTWISE_OWN(name)                                                                                            \
   static void name##_block(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p,       \
                            double s, void *v, void *g, void *h) {                                                      \
@@ -96,11 +96,7 @@
     (void)aux;                                                                                                         \
     name##_loops(name##_block, n, ahead, x, t, p, s, v ? v : unused, g, h);                                            \
   }                                                                                                                    \
-  static void name##_sum(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p,           \
-                         double s, void *g, double *hi, double *lo) {                                                  \
-    if (!name##_sums(n, flags, x, t, w, p, s, g, hi, lo))                                                              \
-      sum_stored(name##_block, 0, n, flags, x, t, w, p, s, g, hi, lo);                                                 \
-  }
+  LONG_SUM_KERNEL(name)
 #include "losses.def"
 #undef POINTWISE_OWN
 #undef POINTWISE_FORMULAS

@@ -162,10 +162,3 @@ static void focal_loss_loops(fl_pointwise *self, fl_size n, int ahead, const voi
   else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
   else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
 }
-
-/* Bodies too long to be run four at a time between the additions of a sum: no gain, and five times their code. */
-static int focal_loss_sums(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p, double s,
-                           void *g, double *hi, double *lo) {
-  (void)n, (void)flags, (void)x, (void)t, (void)w, (void)p, (void)s, (void)g, (void)hi, (void)lo;
-  return 0;
-}

@@ -4,7 +4,7 @@
  * With q' = sign (c - o) u, u = z big^2, and q'' = (c - o) u (z - 1) big:
  * gradient CE' + P'(q) q', Hessian u + P''(q) q'^2 + P'(q) q''.
  *
- * One term is a body like any other. More are evaluated by Horner's rule, a term at a time over a group of elements,
+ * One term is a body in two stages. More are evaluated by Horner's rule, a term at a time over a group of elements,
  * because neither compiler vectorises over elements around a loop over terms.
  */
 
@@ -17,8 +17,8 @@ INLINE void poly_body(const binary_terms *s, real x, const real *p, real p0, rea
   *hess = fma_(p2 * v, v, fma_(k, s->spread, R(1.0)) * s->u_64 * R(0x1p-64));
 }
 
-INLINE void poly_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  binary_terms s = binary_terms_(x, t, LIMITS(p), 1);
+INLINE void poly_loss(real x, real t, real aux, stage z, const real *p, real *value, real *grad, real *hess) {
+  binary_terms s = binary_terms_of_(x, t, LIMITS(p), 1, z.z, R(0.0), z.z * R(0x1p64));
   (void)aux;
   poly_body(&s, x, p, p[2] * s.q, R(0.0), p[2], R(0.0), value, grad, hess);
 }
@@ -105,14 +105,6 @@ static void poly_terms(fl_size n, const real *x, const real *t, const double *pa
 
 static void poly_loss_loops(fl_pointwise *self, fl_size n, int ahead, const void *x, const void *t, const double *p,
                             double s, void *v, void *g, void *h) {
-  (void)ahead;
   if (p[0] > 1.0) poly_terms(n, x, t, p, (real)s, v, g, h);
-  else pointwise_loops(self, poly_loss, 0, 0, n, x, t, NULL, p, s, v, g, h);
-}
-
-static int poly_loss_sums(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p, double s,
-                          void *g, double *hi, double *lo) {
-  if (p[0] > 1.0) return 0;
-  return w ? pointwise_sums(poly_loss, 0, 0, 1, n, flags, x, t, w, p, s, g, hi, lo)
-           : pointwise_sums(poly_loss, 0, 0, 0, n, flags, x, t, NULL, p, s, g, hi, lo);
+  else staged_loops(self, poly_loss, 1, 2, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
 }
