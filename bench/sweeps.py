@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from cases import SEVERAL
+from cases import BY_NAME, SEVERAL
 
 import fastloss as fl
 from bench import THREADS
@@ -22,10 +22,11 @@ SMALL_SIZES = (1, 10, 100)
 # Times np.add(a, b, out=c) that a call on up to 100 elements may take.
 SMALL_LIMIT = {"value": 4.0, "value and gradient": 5.0}
 ADD = "np.add(a, b, out=c)"
-# What the time of a loss is compared with, and on which shape.
+# What the time of a loss is compared with, and on which shape: rows whose target holds probabilities with the same.
 YARDSTICKS: dict[str, tuple[int, ...]] = {
     "binary_cross_entropy_with_logits": (1_000_000,),
     "cross_entropy": (1024, 1000),
+    "cross_entropy, probabilities": (1024, 1000),
 }
 
 
@@ -59,29 +60,34 @@ def against_size(name: str, largest: int, rounds: int) -> Iterator[tuple[int, di
 
 
 def catalogue(rounds: int) -> dict[str, dict[str, float]]:
-    """Seconds of every loss of one prediction, value and gradient in float32, and of its yardstick in the same rounds.
-
-    A million elements beside binary cross-entropy with logits; 1024 rows of 1000 classes beside cross-entropy.
-    """
+    """Seconds of every loss, value and gradient in float32, and of its yardstick in the same rounds."""
+    elements, rows, _ = YARDSTICKS.values()
+    problems = {name: Problem(name, rows if BY_NAME[name].rowwise else elements, "float32") for name in NAMES}
+    problems["cross_entropy, probabilities"] = Problem("cross_entropy", rows, "float32", soft=True)
+    calls: dict[str, list[Call]] = {}  # by yardstick
+    for label, p in problems.items():
+        yardstick = list(YARDSTICKS)[0 if not p.rowwise else 1 if not p.dense else 2]
+        calls.setdefault(yardstick, []).append(_into_given(label, p, p.prediction, {}))
+    divergence, logits = problems["kl_divergence"], problems["cross_entropy"].prediction
+    calls["cross_entropy, probabilities"].append(
+        _into_given("kl_divergence, from logits", divergence, logits, {"from_logits": True})
+    )
     result = {}
-    for yardstick, shape in YARDSTICKS.items():
-        names = [name for name in NAMES if Problem(name, (1, 1), "float32").rowwise == (len(shape) == 2)]
-        calls = []
-        for name in names:
-            p = Problem(name, shape, "float32")
-            loss, x, t, grad = getattr(fl, name), p.prediction, p.target, np.empty_like(p.prediction)
-
-            def run(loss: Any = loss, x: Any = x, t: Any = t, grad: Any = grad) -> Any:
-                return loss.value_and_grad(x, t, grad_out=grad)
-
-            calls.append(Call(f"fastloss {name}", run))
-        found = medians(calls, rounds)
-        for name in names:
-            result[name] = {"seconds": found[f"fastloss {name}"], "yardstick": found[f"fastloss {yardstick}"]}
+    for yardstick, group in calls.items():
+        found = medians(group, rounds)
+        for call in group:
+            seconds = {"seconds": found[call.library], "yardstick": found[OURS + yardstick]}
+            result[call.library.removeprefix(OURS)] = seconds
     return result
 
 
 OURS = "fastloss "  # none of these calls is another's rival, and dropped for being slow
+
+
+def _into_given(label: str, p: Problem, x: Any, options: dict[str, Any]) -> Call:
+    """Value and gradient of a problem, for a prediction x, the gradient into an array of its own."""
+    loss, t, grad = getattr(fl, p.name), p.target, np.empty_like(x)
+    return Call(OURS + label, lambda: loss.value_and_grad(x, t, grad_out=grad, **options))
 
 
 def small_calls(n: int, rounds: int) -> dict[str, dict[str, float]]:

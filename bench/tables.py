@@ -181,8 +181,11 @@ def catalogue_table(results: Results) -> str:
         [name, shown(f["seconds"]), times(f["seconds"] / f["yardstick"])]
         for name, f in sorted(results.catalogue.items(), key=lambda item: (item[1]["yardstick"], item[1]["seconds"]))
     ]
-    said = " and ".join(f"{'×'.join(map(str, shape))} ({name})" for name, shape in YARDSTICKS.items())
-    text = f"Value and gradient in float32 on {THREADS} threads, outputs given; {said} are the yardsticks."
+    said = "; ".join(f"{name} ({'×'.join(map(str, shape))})" for name, shape in YARDSTICKS.items())
+    text = (
+        f"Value and gradient in float32 on {THREADS} threads, outputs given. The yardsticks: {said}, "
+        "the last for losses whose target holds probabilities."
+    )
     return f"{text}\n\n" + table(["loss", "time", "of its yardstick"], rows)
 
 
