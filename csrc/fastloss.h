@@ -100,6 +100,7 @@ typedef struct fl_kernels {
   fl_pair_rows *pairs[FL_PAIRS_COUNT];
   fl_pair_kernels pair;
   fl_row_loss *row_loss[FL_ROW_LOSS_COUNT];
+  fl_row_first *row_first[FL_ROW_LOSS_COUNT]; /* NULL where a loss has none */
   size_t (*row_loss_scratch)(fl_size classes, fl_size rows);
   fl_privacy_kernels privacy;
 } fl_kernels;

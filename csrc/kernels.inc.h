@@ -162,6 +162,12 @@ const fl_kernels FASTLOSS_TABLE = {
 #include "row_losses.def"
 #undef ROW_LOSS
     },
+    .row_first = {
+#define ROW_LOSS(name) NULL,
+#define ROW_LOSS_FIRST(name) name##_first,
+#include "row_losses.def"
+#undef ROW_LOSS
+    },
     .row_loss_scratch = row_loss_scratch,
     .privacy = PRIVACY_KERNELS,
 };

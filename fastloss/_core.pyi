@@ -95,7 +95,8 @@ def row_loss(
     grad: Array | None,
     hess: Array | None,
     unreduced: Array | None,
-) -> float: ...
+    first: bool,
+) -> float | None: ...
 
 class QuickRows:
     def __init__(

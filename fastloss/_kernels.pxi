@@ -71,8 +71,10 @@ cdef extern from "fastloss.h" nogil:
         const unsigned char *skip
         const double *scale
         double *value
+        const double *first
         fl_rows grad
         fl_rows hess
+    ctypedef int fl_row_first(const fl_row_call *, void *) noexcept nogil
     ctypedef void fl_row_loss(const fl_row_call *, void *) noexcept nogil
     ctypedef void fl_pointwise(fl_size, int, const void *, const void *, const void *, const double *, double, void *,
                                void *, void *) noexcept nogil
@@ -97,6 +99,7 @@ cdef extern from "fastloss.h" nogil:
         fl_pair_rows **pairs
         fl_pair_kernels pair
         fl_row_loss **row_loss
+        fl_row_first **row_first
         size_t (*row_loss_scratch)(fl_size, fl_size) noexcept nogil
     enum:
         FL_BLOCK

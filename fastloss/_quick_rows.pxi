@@ -85,6 +85,7 @@ cdef class QuickRows:
                 return None
         job.rows = rows_of(n, classes, 1)
         job.kernels = table_of(job.itemsize == 8)
+        job.before = job.kernels.row_first[self.index]
         x_domain, target_domain = variant[3], variant[4]
         if job.itemsize != b.itemsize and (self.ignored_at < 0 or x_domain != FL_ANY):
             return None  # a half type, whose elements would have to be looked at
@@ -96,13 +97,15 @@ cdef class QuickRows:
             if scan_labels(&job.labels, &job.rows, NULL, NULL, &valid, &unused) >= 0 or valid == 0:
                 return None
         else:
-            if not is_plain(t, b) or not small_inside(job.kernels, target_domain, n * classes, t.buf):
+            if not is_plain(t, b):
+                return None
+            if job.before == NULL and not small_inside(job.kernels, target_domain, n * classes, t.buf):
                 return None
             valid = <double>n
             job.labels.data = NULL
             soft = plain_rows(t, n, classes, shape, strides)
             job.soft = &soft
-        if not small_inside(job.kernels, x_domain, n * classes, b.buf):
+        if job.before == NULL and not small_inside(job.kernels, x_domain, n * classes, b.buf):
             return None
         own = variant[2 if job.itemsize == 8 else 1]
         job.body = job.kernels.row_loss[self.index]
@@ -119,7 +122,8 @@ cdef class QuickRows:
         job.factor = 1.0
         job.scale = 1.0 / valid if mean else 1.0
         job.gather_bytes = 0
-        run_rows(&job, self.work, &total)
+        if run_rows(&job, self.work, &total):
+            return None
         if mean:
             total = total / valid
         return total if want == 0 else (total, grad)

@@ -3,6 +3,8 @@
 # One call of a row loss: everything that is the same for all its tiles.
 cdef struct RowJob:
     fl_row_loss *body
+    fl_row_first *before         # the loss's pass over all rows before anything is written, or NULL
+    double *first                # what it gave every row
     const fl_kernels *kernels
     Rows rows
     Array3 x, grad, hess
@@ -44,6 +46,23 @@ cdef fl_rows target_rows(const RowJob *x, Py_ssize_t group, Py_ssize_t first, Py
     return rows
 
 
+cdef int first_tile(const RowJob *x, char *scratch, Py_ssize_t piece) noexcept nogil:
+    """The first pass over a tile; returns whether something is outside its domain."""
+    cdef const Rows *r = &x.rows
+    cdef Py_ssize_t group = piece // r.tiles
+    cdef Py_ssize_t first = piece % r.tiles * r.tile
+    cdef fl_row_call call
+    memset(&call, 0, sizeof(call))
+    call.classes = r.classes
+    call.rows = min(r.tile, r.rows - first)
+    call.parameter = x.parameter
+    call.parameters = x.parameters
+    call.x = at_rows(&x.x, r, group, first, x.itemsize)
+    call.probability = target_rows(x, group, first, call.rows, scratch)
+    call.value = x.first + group * r.rows + first
+    return not x.before(&call, scratch + x.gather_bytes)
+
+
 cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
     cdef const Rows *r = &x.rows
     cdef Py_ssize_t group = piece // r.tiles
@@ -62,6 +81,7 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
     cdef bint scaled = read_numbers(&x.upstream, row, n, value)
     cdef fl_row_call call
+    cdef bint plain
     cdef double w
     call.classes = r.classes
     call.rows = n
@@ -76,12 +96,19 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     call.skip = skip
     call.scale = scale
     call.value = value
+    call.first = x.first + row if x.first != NULL else NULL
     if x.labels.data != NULL:
         load_labels(&x.labels, r, group, first, n, label)
         call.target = label
     else:
         call.probability = target_rows(x, group, first, n, gathered)
-    for i in range(n):
+    # Rows without weights of any kind need no look each: 0.95x of the time of 4096 x 10 double probabilities.
+    plain = not (weighted or scaled) and call.target == NULL and x.factor == 1.0
+    if plain:
+        memset(skip, 0, n)
+        for i in range(n):
+            scale[i] = x.scale
+    for i in range(0 if plain else n):
         w = x.factor
         skip[i] = 0
         if call.target != NULL:
@@ -104,7 +131,7 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
         skip[i] |= w == 0
     x.body(&call, gathered + x.gather_bytes)
     close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
-    for i in range(n):
+    for i in range(0 if plain else n):
         if skip[i]:
             continue
         value[i] *= weight[i]
@@ -115,11 +142,14 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
 
 
 cdef int run_rows(RowJob *x, double work, double *total) except -1:
-    """Runs all tiles; *total becomes the sum of the weighted row losses."""
+    """Runs all tiles; *total becomes the sum of the weighted row losses. Returns 1, before anything is written, where the
+    first pass found something outside its domain."""
     cdef Py_ssize_t piece, pieces = x.rows.groups * x.rows.tiles
+    cdef Py_ssize_t rows = x.rows.groups * x.rows.rows
     cdef double hi = 0.0
     cdef double lo = 0.0
     cdef int threads
+    cdef int outside = 0
     cdef char *memory
     cdef char *scratch
     cdef double *slots
@@ -128,14 +158,23 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     x.half_bytes = half_bytes(&x.x, &x.rows)
     x.scratch_bytes += x.gather_bytes + 6 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # A row costs as much as some thirty elements besides.
-    threads = threads_acquire(work * x.rows.groups * x.rows.rows * (x.rows.classes + 30)) if pieces > 1 else 1
-    memory = <char *>malloc(threads * x.scratch_bytes + 64 + pieces * 2 * sizeof(double))
+    threads = threads_acquire(work * rows * (x.rows.classes + 30)) if pieces > 1 else 1
+    memory = <char *>malloc(threads * x.scratch_bytes + 64 + (pieces * 2 + (rows if x.before else 0)) * sizeof(double))
     if memory == NULL:
         threads_release(threads)
         raise MemoryError("no memory for the row tiles of a loss")
     scratch = memory + (64 - <uintptr_t>memory % 64) % 64
     slots = <double *>(memory + threads * x.scratch_bytes + 64)
+    x.first = slots + pieces * 2 if x.before else NULL
     with nogil:
+        if x.before and threads > 1:
+            for piece in prange(pieces, num_threads=threads, schedule="static"):
+                outside += first_tile(x, scratch + threadid() * x.scratch_bytes, piece)
+        elif x.before:
+            for piece in range(pieces):
+                outside += first_tile(x, scratch, piece)
+        if outside:
+            pieces = 0
         if threads > 1:
             for piece in prange(pieces, num_threads=threads, schedule="static"):
                 row_tile(x, scratch + threadid() * x.scratch_bytes, piece, slots + 2 * piece)
@@ -147,12 +186,13 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     free(memory)
     threads_release(threads)
     total[0] = pair_value(hi, lo)
-    return 0
+    return outside != 0
 
 
 def row_loss(int index, double work, x, target, bint soft, const double[::1] parameters, class_weight, class_factor,
-             double factor, ignore_index, sample_weight, upstream, double scale, grad, hess, unreduced):
-    """Sum of the weighted losses of row kernel `index`; arguments are checked, labels too.
+             double factor, ignore_index, sample_weight, upstream, double scale, grad, hess, unreduced, bint first):
+    """Sum of the weighted losses of row kernel `index`; arguments are checked, labels too. None, and nothing is written,
+    if the kernel's first pass, which it has where ``first``, found a target outside its domain.
 
     x, grad, hess: (outer, C, inner), of one real type or a half type; target: labels (outer, inner), or probabilities
     (outer, C, inner) where `soft`; parameters: the kernel's numbers; class_weight, class_factor: one number per class,
@@ -162,11 +202,13 @@ def row_loss(int index, double work, x, target, bint soft, const double[::1] par
     cdef Py_buffer b
     cdef Buffers buffers = Buffers()
     cdef fl_operand by_class
+    cdef bint outside
     cdef double total = 0.0
     job.rows = rows_of(x.shape[0], x.shape[1], x.shape[2])
     job.kernels = table_of(x.dtype.itemsize == 8)
     job.itemsize = job.kernels.bits // 8
     job.body = job.kernels.row_loss[index]
+    job.before = job.kernels.row_first[index] if first else NULL
     job.x = array3(buffers, x, False)
     job.grad = array3(buffers, grad, True)
     job.hess = array3(buffers, hess, True)
@@ -191,10 +233,10 @@ def row_loss(int index, double work, x, target, bint soft, const double[::1] par
         elif not usable_rows(&b, job.itemsize, FL_F64 if job.itemsize == 8 else FL_F32):
             # Probabilities of another type (or alignment) are converted a tile at a time.
             job.gather_bytes = (job.rows.tile * job.rows.classes * job.itemsize + 63) // 64 * 64
-        run_rows(&job, work, &total)
+        outside = run_rows(&job, work, &total)
     finally:
         PyBuffer_Release(&b)
-    return total
+    return None if outside else total
 
 
 def inside_domain(array, bint is_double, str domain):

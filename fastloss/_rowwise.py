@@ -54,6 +54,7 @@ def rowwise_loss(
     targets: str,
     numbers: Prepare = lambda values, real, classes: Numbers(),
     domains: Callable[[dict[str, Any]], tuple[str, str]] = lambda values: ("any", "any"),
+    first: Callable[[dict[str, Any]], bool] = lambda values: False,
     hessian: bool = True,
     work: float = 0.6,
 ) -> Callable[[Callable[..., Any]], Any]:
@@ -67,6 +68,8 @@ def rowwise_loss(
         The checks of the loss's own parameters.
     domains
         What predictions and probability targets may be: "any", "unit interval" or "non-negative".
+    first
+        Whether the kernel needs its first pass, which then is the look at the targets' domain.
     hessian
         Whether a diagonal Hessian makes sense.
     work
@@ -76,16 +79,18 @@ def rowwise_loss(
     def declare(function: Callable[..., Any]) -> Any:
         index = _core.names_of_rows()[function.__name__]
 
-        def run(own: Numbers, call: RowCall) -> float:
+        def run(own: Numbers, call: RowCall) -> float | None:
             return _core.row_loss(
                 index, work, call.x, call.target, call.soft, own.values, call.class_weight, own.by_class, own.factor,
                 call.ignore_index, call.sample_weight, call.upstream, call.scale, call.grad, call.hess, call.unreduced,
+                call.first,
             )  # fmt: skip
 
         quick = _quick(function, targets, numbers, domains, work)
         return declare_rows(
-            function, targets, evaluate, numbers, run, domains=domains, hessian=hessian, _short=staticmethod(quick.run)
-        )
+            function, targets, evaluate, numbers, run, domains=domains, first=first, hessian=hessian,
+            _short=staticmethod(quick.run),
+        )  # fmt: skip
 
     return declare
 
@@ -108,9 +113,10 @@ def declare_rows(
     targets: str,
     evaluate: Callable[..., Any],
     prepare: Prepare,
-    run: Callable[[Any, RowCall], float],
+    run: Callable[[Any, RowCall], float | None],
     *,
     domains: Callable[[dict[str, Any]], tuple[str, str]] = lambda values: ("any", "any"),
+    first: Callable[[dict[str, Any]], bool] = lambda values: False,
     hessian: bool = True,
     **attributes: Any,
 ) -> Any:
@@ -131,6 +137,7 @@ def declare_rows(
             "_prepare": staticmethod(prepare),
             "_run": staticmethod(run),
             "_row_domains": staticmethod(domains),
+            "_first_pass": staticmethod(first),
             "kind": "rowwise",
             **attributes,
         },
@@ -154,6 +161,7 @@ class RowCall:
     grad: Array | None
     hess: Array | None
     unreduced: Array | None
+    first: bool = False
 
 
 def denominator(
@@ -263,11 +271,16 @@ def general(
             mask = np.ones(rows, bool) if weights is None else widened(weights).astype(real) != 0
         return mask if soft or ignored is None else mask & (t != ignored)
 
-    check_row_domains(loss._row_domains(values), x, name, t, live, axis, real)
+    def check_domains(target_too: bool) -> None:
+        of_x, of_target = loss._row_domains(values)
+        check_row_domains((of_x, of_target if target_too else "any"), x, name, t, live, axis, real)
+
+    backend = _settings.get_backend()
+    first = loss._first_pass(values)
+    check_domains(not (first and backend == "native"))
     divisor = 1.0
     if reduction == "mean":
         divisor = weight_sum if given_denominator is None else given_denominator
-    backend = _settings.get_backend()
     if backend != "native":
         twin = _backend.reference_result(
             loss, want, (x, t), values, sample_weight, reduction, given_denominator, grad_output, real
@@ -281,8 +294,10 @@ def general(
         grad, hess = (None if d is None else d[0] for d in derivatives)
         value = loss._run(own, RowCall(
             _layout.rows_view(x, axis), target_rows, soft, by_class, ignored, weights, upstream,
-            factor / divisor if divisor else 0.0, grad, hess, results[0],
+            factor / divisor if divisor else 0.0, grad, hess, results[0], first,
         ))  # fmt: skip
+        if value is None:
+            check_domains(True)
     for r, d in zip(results[1:], derivatives, strict=True):
         if r is not None and d is not None and d[1]:
             r[...] = d[0].reshape(shape)

@@ -337,7 +337,13 @@ def sparse_categorical_cross_entropy(
     """
 
 
-@rowwise_loss(targets="probabilities", numbers=divergence_numbers, domains=divergence_domains, work=1.0)
+@rowwise_loss(
+    targets="probabilities",
+    numbers=divergence_numbers,
+    domains=divergence_domains,
+    first=lambda values: values["from_logits"],
+    work=1.0,
+)
 def kl_divergence(prediction: ArrayLike, target: ArrayLike, /, *, from_logits: bool = False, axis: int = -1) -> None:
     r"""Kullback-Leibler divergence of predicted from given probabilities, one loss per row.
 

@@ -82,3 +82,75 @@ def test_entropy_of_small_targets(dtype):
     value = fl.kl_divergence(np.zeros_like(t), t, from_logits=True, reduction="none")
     true = t[:, 0].astype(np.float64) * np.log(t[:, 0].astype(np.float64))
     assert np.allclose(value, true, rtol=4 * info.eps, atol=float(info.smallest_subnormal))
+
+
+def given_as(layout: str, a: Any) -> tuple[Any, dict[str, Any]]:
+    """An array of rows as a prediction or target lies in memory, and the option that goes with it."""
+    if layout == "classes first":
+        return np.ascontiguousarray(a.T), {"axis": 0}
+    if layout == "every second":
+        return np.repeat(a, 2, axis=1)[:, ::2], {}
+    return a.astype("float16" if layout == "float16" else a.dtype), {}
+
+
+@pytest.mark.parametrize("layout", ["rows", "classes first", "every second", "float16"])
+@pytest.mark.parametrize("shape", [(3, 5), (700, 10), (300, 1000), (2, 70_000)])
+def test_targets_are_looked_at_before_anything_is_written(layout, shape, dtype, isa):
+    """From logits the kernel looks at them itself: whatever the tile and the thread that meet the negative one."""
+    x, axis = given_as(layout, np.full(shape, 0.5, dtype))
+    for row, column in ((0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, shape[1] // 2)):
+        t = np.full(shape, 0.25, dtype)
+        t[row, column] = -0.25
+        t, _ = given_as(layout, t)
+        where = f"{column}, {row}" if axis else f"{row}, {column}"
+        silent = np.ones(shape[0])
+        silent[row] = 0
+        for more in ({}, {"reduction": "none"}, {"reduction": "sum"}, {"sample_weight": silent}):
+            for from_logits in (False, True):
+                grad = x.copy()
+                options = {"from_logits": from_logits, **axis, **more}
+                with pytest.raises(ValueError, match=rf"target\[{where}\] = -0.25 is out of range"):
+                    fl.kl_divergence.value_and_grad(grad, t, grad_out=grad, **options)
+                assert np.array_equal(grad, x)
+                with pytest.raises(ValueError, match=rf"target\[{where}\] = -0.25 is out of range"):
+                    fl.kl_divergence(x, t, **options)
+
+
+def test_zeros_and_nan_with_a_sign_are_no_negative_numbers(dtype, isa):
+    x, t = np.full((9, 300), 0.5, dtype), np.full((9, 300), 0.25, dtype)
+    u = t.copy()
+    t[2, 7], u[2, 7] = -0.0, 0.0
+    for from_logits in (False, True):
+        expected = fl.kl_divergence(x, u, reduction="none", from_logits=from_logits)
+        assert np.array_equal(fl.kl_divergence(x, t, reduction="none", from_logits=from_logits), expected)
+        for bad in (np.nan, -np.nan):
+            t[4, 299] = bad
+            value = fl.kl_divergence(x, t, reduction="none", from_logits=from_logits)
+            assert np.array_equal(np.isnan(value), np.arange(9) == 4)
+            assert np.isnan(fl.kl_divergence(x, t, from_logits=from_logits))
+            t[4, 299] = 0.25
+
+
+def test_predictions_in_silent_rows_may_be_anything(dtype, isa):
+    """Of probabilities too the kernel looks first: what it finds is a matter of the weights then."""
+    x, t, weight = np.full((400, 300), 0.5, dtype), np.full((400, 300), 0.25, dtype), np.ones(400, dtype)
+    expected = fl.kl_divergence(x[1:], t[1:])
+    x[0, 3], weight[0] = -1, 0
+    assert fl.kl_divergence(x, t, sample_weight=weight) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match=r"prediction\[0, 3\] = -1"):
+        fl.kl_divergence(x, t)
+
+
+def test_entropy_of_tiny_rows_beside_others(dtype, isa):
+    """Rows of nothing but subnormal targets are exact too, as far as their terms can be: half the smallest each."""
+    info = np.finfo(dtype)
+    for classes in (1, 7, 40, 3000):
+        t = np.full((50, classes), 1 / classes, dtype)
+        t[10], t[20], t[30, 1:] = info.smallest_subnormal * 7, info.tiny / 8, 0
+        value = fl.kl_divergence(np.zeros_like(t), t, from_logits=True, reduction="none")
+        with mpmath.workprec(120):
+            for row in (0, 10, 20, 30):
+                true = sum(mpmath.mpf(float(a)) * mpmath.log(float(a) * mpmath.mpf(classes)) for a in t[row] if a)
+                size = sum(mpmath.mpf(float(a)) * (mpmath.log(classes) - mpmath.log(float(a))) for a in t[row] if a)
+                grain = (classes + 2) * float(info.smallest_subnormal)
+                assert abs(float(value[row]) - true) <= 2 * info.eps * size + grain

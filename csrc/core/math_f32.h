@@ -52,6 +52,19 @@ INLINE real log_tail_(real f, real low) {
   return fma_(f * f, q, low);
 }
 
+/* The same, error 3.0e-8 of log(1 + f): for sums of logarithms that are larger than that, in 0.87 of the time. */
+INLINE real log_tail_coarse_(real f, real low) {
+  real q = R(0x1.8435c8p-4);
+  q = fma_(q, f, R(-0x1.2b4d04p-3));
+  q = fma_(q, f, R(0x1.2f75fcp-3));
+  q = fma_(q, f, R(-0x1.528116p-3));
+  q = fma_(q, f, R(0x1.98e83cp-3));
+  q = fma_(q, f, R(-0x1.0008bp-2));
+  q = fma_(q, f, R(0x1.5556d2p-2));
+  q = fma_(q, f, R(-0x1.fffff2p-2));
+  return fma_(f * f, q, low);
+}
+
 /* (log(1 + z) - z) / z^2 + 1/2 + start for z in [0, 1]; error 1.1e-9 of log(1 + z). The first two terms are added last: what
  * they are added to is rounded to less than a whole sum of the others is. */
 INLINE real log1p_square_(real z, real start) {

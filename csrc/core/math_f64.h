@@ -58,6 +58,9 @@ INLINE real log_tail_(real f, real low) {
   return fma_(s, fma_(atanh_tail_(g), g, half), low - half);
 }
 
+/* A shorter one, as float has, would take 0.95 of the time for an error of 2.8e-16. */
+#define log_tail_coarse_ log_tail_
+
 /* log(1 + z) - z + low for z in [0, 1], in the same way with s up to 1/3, where z added is up to 1.3 ULP off; error
  * 1.3e-18 of log(1 + z). */
 INLINE real log1p_tail_(real z, real low) {

@@ -18,6 +18,7 @@ typedef struct {
   const int64_t *target;
   const double *scale;
   double *value;
+  const double *first;
 } row_block;
 
 typedef union {
@@ -65,7 +66,7 @@ INLINE void run_row_body(row_body *body, const fl_row_call *call, void *scratch)
   const size_t copy = aligned_bytes((size_t)(classes * n) * sizeof(real));
   char *copies = (char *)scratch + aligned_bytes(sizeof(row_work));
   row_block b = {.rows = n, .classes = classes, .parameter = call->parameter, .parameters = call->parameters,
-                 .target = call->target, .scale = call->scale, .value = call->value};
+                 .target = call->target, .scale = call->scale, .value = call->value, .first = call->first};
   b.x = dense_rows(call, call->x, (real *)copies, &b.x_step);
   b.p = dense_rows(call, call->probability, (real *)(copies + copy), &b.p_step);
   b.g = dense_output(call, call->grad, (real *)(copies + 2 * copy), &b.g_step);

@@ -15,11 +15,16 @@ typedef struct fl_row_call {
   const unsigned char *skip; /* rows that contribute exactly 0 */
   const double *scale;       /* multiplies a row's gradient and Hessian */
   double *value;             /* the row losses */
+  const double *first;       /* what fl_row_first gave every row; NULL for a loss that has none */
   fl_rows grad, hess;        /* data NULL where not wanted; either may be the predictions' own memory */
 } fl_row_call;
 
 /* The bits of a row's results depend on that row and the parameters alone. scratch: row_loss_scratch(classes, rows)
  * bytes, aligned to 64, one per thread. */
 typedef void fl_row_loss(const fl_row_call *call, void *scratch);
+
+/* A pass over all rows before any result is written: fills `value` with a number for every row, which its body finds in
+ * `first`, and returns whether targets and predictions are in the loss's domain. */
+typedef int fl_row_first(const fl_row_call *call, void *scratch);
 
 #endif

@@ -14,10 +14,15 @@ INLINE double terms_sum(fl_size n, const real *term, double *lo) {
     sum_block(n, term, &hi, lo);
     return hi;
   }
+  fl_size i = 0;
 #if FASTLOSS_REAL_BITS == 32
-  for (fl_size i = 0; i < n; i++) hi += (double)term[i];
+  for (; i + 4 <= n; i += 4)
+    hi += ((double)term[i] + (double)term[i + 1]) + ((double)term[i + 2] + (double)term[i + 3]);
+  for (; i < n; i++) hi += (double)term[i];
 #else
-  for (fl_size i = 0; i < n; i++) pair_add(&hi, lo, term[i], 0.0);
+  if (n >= 4) hi = (term[0] + term[1]) + (term[2] + term[3]), i = 4;
+  for (; i + 4 <= n; i += 4) pair_add(&hi, lo, (term[i] + term[i + 1]) + (term[i + 2] + term[i + 3]), 0.0);
+  for (; i < n; i++) pair_add(&hi, lo, term[i], 0.0);
 #endif
   return hi;
 }
