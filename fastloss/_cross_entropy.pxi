@@ -11,6 +11,7 @@ cdef struct Xent:
     Py_ssize_t itemsize
     Numbers sample_weight, upstream, unreduced  # one for every row each, where there are any
     double scale
+    bint halves                 # the kernel reads and writes a half type itself
     Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
 
 
@@ -25,6 +26,19 @@ cdef bint can_share_rows(const Xent *x) noexcept nogil:
             and x.options.logit_softcap == 0 and x.options.z_loss == 0 and x.hess.data == NULL
             and not is_half(x.logits.type)
             and x.logits.stride[1] == x.itemsize and (x.grad.data == NULL or x.grad.stride[1] == x.itemsize))
+
+
+cdef bint can_take_halves(const Xent *x) noexcept nogil:
+    """Whether a kernel takes the rows, which are of a half type, as they are."""
+    return (is_half(x.logits.type) and x.labels.data != NULL and x.rows.classes > FL_ROW_CHUNK
+            and x.options.label_smoothing == 0 and x.options.logit_softcap == 0 and x.options.z_loss == 0
+            and x.options.temperature == 1 and x.hess.data == NULL and whole_halves(&x.logits)
+            and (x.grad.data == NULL or (x.grad.type == x.logits.type and whole_halves(&x.grad))))
+
+
+cdef bint whole_halves(const Array3 *a) noexcept nogil:
+    """Whether the classes lie one behind the other, and rows a number of halves apart."""
+    return a.stride[1] == 2 and a.stride[0] % 2 == 0 and a.stride[2] % 2 == 0
 
 
 cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
@@ -84,7 +98,10 @@ cdef int run_xent(Xent *x, double *total) except -1:
     cdef double *slots
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
-    x.half_bytes = half_bytes(&x.logits, &x.rows)
+    x.halves = can_take_halves(x)
+    x.half_bytes = 0 if x.halves else half_bytes(&x.logits, &x.rows)
+    if x.halves:
+        x.scratch_bytes = (x.kernels.rows.half_rows_scratch(x.rows.classes) + 63) // 64 * 64
     x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # About half a nanosecond an element of float32, and a logarithm or two for every row.
     threads = 1
@@ -313,12 +330,17 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     cdef double *own = <double *>(scratch + 4 * x.row_bytes)
     cdef char *converted = scratch + 5 * x.row_bytes
     cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
-    cdef Tile tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
+    cdef Tile tile
     cdef bint hard = x.labels.data != NULL
     # A class weight of 0 silences the row unless smoothing spreads the label over other classes.
     cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
     cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
     cdef fl_rows probability
+    if x.halves:
+        tile.x = at_rows(&x.logits, r, group, first, 2)
+        tile.grad = at_rows(&x.grad, r, group, first, 2)
+    else:
+        tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
     probability.data = NULL
     probability.row_stride = probability.class_stride = 0
     if hard:
@@ -344,9 +366,13 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
             if skip[i] or (silence and label[i] >= 0 and class_weight_of(x, label[i]) == 0):
                 skip[i] = 1
                 label[i] = -1
-    x.kernels.rows.cross_entropy(&x.options, n, tile.x, label if hard else <int64_t *>NULL, probability, skip, factor,
-                                 value, tile.grad, tile.hess, gathered + x.gather_bytes)
-    close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
+    if x.halves:
+        x.kernels.rows.half_rows(&x.options, n, x.logits.type == FL_BF16, tile.x, label, factor, value, tile.grad,
+                                 gathered + x.gather_bytes)
+    else:
+        x.kernels.rows.cross_entropy(&x.options, n, tile.x, label if hard else <int64_t *>NULL, probability, skip, factor,
+                                     value, tile.grad, tile.hess, gathered + x.gather_bytes)
+        close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
     if weighted:
         for i in range(n):
             value[i] = 0.0 if own[i] == 0 else value[i] * own[i]

@@ -17,6 +17,9 @@ cdef extern from "fastloss.h" nogil:
         size_t (*cross_entropy_scratch)(const fl_xent *) noexcept nogil
         void (*cross_entropy)(const fl_xent *, fl_size, fl_rows, const int64_t *, fl_rows, const unsigned char *,
                               const double *, double *, fl_rows, fl_rows, void *) noexcept nogil
+        size_t (*half_rows_scratch)(fl_size) noexcept nogil
+        void (*half_rows)(const fl_xent *, fl_size, int, fl_rows, const int64_t *, const double *, double *, fl_rows,
+                          void *) noexcept nogil
         size_t (*shared_row_bytes)(fl_size) noexcept nogil
         int (*shared_begin)(const fl_xent *, const void *, int64_t, double, void *, void *) noexcept nogil
         void (*shared_max)(const void *, fl_size) noexcept nogil

@@ -4,11 +4,13 @@
 
 #include "softmax_activations.h"
 #include "softmax_xent.h"
+#include "softmax_xent_halves.h"
 
 #define ROW_KERNELS                                   \
   {                                                   \
     .cross_entropy_scratch = cross_entropy_scratch,   \
     .cross_entropy = cross_entropy,                   \
+    HALF_ROW_KERNELS                                  \
     .shared_row_bytes = shared_row_bytes,             \
     .shared_begin = shared_begin,                     \
     .shared_max = shared_max,                         \

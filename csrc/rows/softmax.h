@@ -176,9 +176,13 @@ static UNUSED void exp_chunk(fl_size n, const real *x, row_shift s, real *e) {
   for (fl_size i = 0; i < n; i++) e[i] = exp_shifted(x[i], s);
 }
 
-/* How far ahead of a pass memory is fetched, in elements; 0: not at all. */
-typedef struct { fl_size read, write; } fetch_ahead;
-static UNUSED const fetch_ahead no_fetch = {0, 0};
+/* How far ahead of a pass memory is fetched, in elements; 0: not at all. halves: of elements that were converted from halves,
+ * the address of those to be fetched less half the address of the elements. */
+typedef struct {
+  fl_size read, write;
+  uintptr_t halves;
+} fetch_ahead;
+static UNUSED const fetch_ahead no_fetch = {0, 0, 0};
 
 /* The lines of a group, into the second-level cache; write: a constant. */
 INLINE void prefetch_group(int write, const real *x) { fetch_lines(write, 2, (uintptr_t)x, VALUE_GROUP * sizeof(real)); }
@@ -189,6 +193,7 @@ static UNUSED void exp_sum_groups(fl_size groups, const real *x, fetch_ahead ahe
   for (; groups > 0; groups--, x += VALUE_GROUP, e += VALUE_GROUP) {
     if (ahead.read) prefetch_group(0, x + ahead.read);
     if (ahead.write) prefetch_group(1, e + ahead.write);
+    if (ahead.halves) fetch_lines(0, 1, ((uintptr_t)x >> 1) + ahead.halves, 2 * VALUE_GROUP);
 #if !MANY_REGISTERS
     exp_chunk(VALUE_GROUP, x, s, e);
 #endif

@@ -42,6 +42,13 @@ typedef struct fl_row_kernels {
                         fl_rows probability, const unsigned char *skip, const double *scale, double *value,
                         fl_rows grad, fl_rows hess, void *scratch);
 
+  /* Rows of a half type, in the table of floats; NULL in that of doubles. Plain rows (an integer target, class weights at
+   * most) of more than FL_ROW_CHUNK classes that lie one behind the other: what cross_entropy() gives for them as floats,
+   * the gradient rounded. The strides count halves, whose alignment does not matter. */
+  size_t (*half_rows_scratch)(fl_size classes);
+  void (*half_rows)(const fl_xent *options, fl_size rows, int bfloat16, fl_rows logits, const int64_t *target,
+                    const double *scale, double *value, fl_rows grad, void *scratch);
+
   /* One long row shared out among threads: a plain one (integer target; class weights and temperature at most), whose
    * classes are contiguous. The bits are those of cross_entropy(). In this order: shared_begin; where it returns 1,
    * shared_max for every chunk of FL_ROW_CHUNK classes, and shared_join, which returns 0 where shared_chunk is to be left
