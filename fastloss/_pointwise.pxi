@@ -51,11 +51,11 @@ cdef int halves_of(const Job *job) noexcept nogil:
 
 
 cdef bint is_uncached(const Job *job) noexcept nogil:
-    """Whether there is more than the caches keep, and everything is worked on where it lies."""
+    """Whether there is more than the caches keep, and everything is read and written where it lies."""
     cdef int k, count = 0
     for k in range(OPERANDS):
         if job.operand[k].data:
-            if not job.operand[k].direct:
+            if not (job.operand[k].direct or job.halves >> k & 1):
                 return False
             count += 1
     return count * job.size * (job.kernels.bits // 8) > UNCACHED

@@ -6,6 +6,7 @@
 
 #include "../fastloss.h"
 #include "domains.h"
+#include "fetch.h"
 #include "half.h"
 #include "real.h"
 #include "reduce.h"
@@ -133,6 +134,15 @@ ONCE void load_piece(int halves, fl_size first, fl_size n, const void *x, const 
   if (halves & FL_HALF_X) load_halves(halves & FL_BFLOAT16, n, x, first, to->x);
   if (halves & FL_HALF_TARGET) load_halves(halves & FL_BFLOAT16, n, t, first, to->t);
   if (halves & FL_HALF_WEIGHT) load_halves(halves & FL_BFLOAT16, n, w, first, to->w);
+}
+
+/* The halves that some piece to come will be made of: cross-entropy with logits of 1.6e7 takes 0.88 of the time. */
+INLINE void fetch_piece(int halves, fl_size first, const void *x, const void *t, const void *w, const void *g) {
+  const size_t at = 2 * (size_t)first, bytes = 2 * PIECE;
+  if (halves & FL_HALF_X) fetch_ahead_of(0, (const char *)x + at, bytes);
+  if (halves & FL_HALF_TARGET) fetch_ahead_of(0, (const char *)t + at, bytes);
+  if (halves & FL_HALF_WEIGHT) fetch_ahead_of(0, (const char *)w + at, bytes);
+  if (halves & FL_HALF_GRAD && g != x) fetch_ahead_of(1, (const char *)g + at, bytes);
 }
 
 /* The sum kernel of a body: values weighted (has_weight) and summed where they arise, in the order of sum_values();
@@ -308,24 +318,25 @@ static void weigh_block(fl_size n, const void *weight, const void *upstream, voi
 /* The sum kernel of a block kernel: all values are stored, then added up. exactly: by sum_block(). */
 ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int flags, const void *x, const void *t, const void *w,
                      const double *p, double s, void *g, double *hi, double *lo) {
-  const int ahead = flags & FL_AHEAD, halves = flags & ~FL_AHEAD;
+  const int ahead = flags & FL_AHEAD, halves = FASTLOSS_REAL_BITS == 64 ? 0 : flags & ~FL_AHEAD;
   real v[FL_BLOCK];
-#if FASTLOSS_REAL_BITS == 32
-  if (halves) {
-    real part[4][FL_BLOCK];
-    const int type = halves & FL_BFLOAT16, has_grad = halves & FL_HALF_GRAD;
-    if (halves & FL_HALF_X) x = load_halves(type, n, x, 0, part[0]);
-    if (halves & FL_HALF_TARGET) t = load_halves(type, n, t, 0, part[1]);
-    if (halves & FL_HALF_WEIGHT) w = load_halves(type, n, w, 0, part[2]);
-    sum_stored(block, exactly, n, 0, x, t, w, p, s, has_grad ? part[3] : g, hi, lo);
-    if (has_grad) store_halves(type, n, part[3], g, 0);
-    return;
+  _Alignas(64) half_piece piece;
+  for (fl_size i = 0; halves && i < n; i += PIECE) {
+    const fl_size m = n - i < PIECE ? n - i : PIECE;
+    if (ahead) fetch_piece(halves, i, x, t, w, g);
+    load_piece(halves, i, m, x, t, w, &piece);
+    const real *xs = halves & FL_HALF_X ? piece.x : (const real *)x + i;
+    const real *ts = halves & FL_HALF_TARGET ? piece.t : (const real *)t + i;
+    const real *ws = !w ? NULL : halves & FL_HALF_WEIGHT ? piece.w : (const real *)w + i;
+    real *gs = halves & FL_HALF_GRAD ? piece.grad : g ? (real *)g + i : NULL;
+    block(m, 0, xs, ts, NULL, p, s, v + i, gs, NULL);
+    weigh_block(m, ws, NULL, v + i, gs, NULL);
+    if (halves & FL_HALF_GRAD) store_halves(halves & FL_BFLOAT16, m, piece.grad, g, i);
   }
-#else
-  (void)halves;
-#endif
-  block(n, ahead, x, t, NULL, p, s, v, g, NULL);
-  weigh_block(n, w, NULL, v, g, NULL);
+  if (!halves) {
+    block(n, ahead, x, t, NULL, p, s, v, g, NULL);
+    weigh_block(n, w, NULL, v, g, NULL);
+  }
   if (exactly) sum_block(n, v, hi, lo);
   else sum_values(n, v, hi, lo);
 }
