@@ -21,9 +21,17 @@ static UNUSED double hinge_chunk(fl_size n, const real *x, fl_size without, hing
   for (fl_size j = 0; j < n; j++) term[j] = max_(R(0.0), hinge_excess(x[j], b));
   if (without >= 0 && without < n) term[without] = R(0.0);
   if (n <= LANES) {
-    for (; i < n; i++) positive[0] += term[i] > R(0.0) ? R(1.0) : R(0.0);
+    hi = *lo = 0.0;
+    for (; i < n; i++) { /* in order, as in a tile */
+      positive[0] += term[i] > R(0.0) ? R(1.0) : R(0.0);
+#if FASTLOSS_REAL_BITS == 32
+      hi += (double)term[i];
+#else
+      pair_add(&hi, lo, term[i], 0.0);
+#endif
+    }
     *count = (double)positive[0];
-    return terms_sum(n, term, lo);
+    return hi;
   }
   for (; i + LANES <= n; i += LANES)
     for (int l = 0; l < LANES; l++) positive[l] += term[i + l] > R(0.0) ? R(1.0) : R(0.0);

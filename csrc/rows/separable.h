@@ -6,7 +6,7 @@
 
 #include "row_block.h"
 
-/* The sum of a row's terms, n <= ROW_CHUNK: short rows in order, without the lanes of a long sum. */
+/* The sum of a row's terms, n <= ROW_CHUNK: short rows by fours, without the lanes of a long sum. */
 INLINE double terms_sum(fl_size n, const real *term, double *lo) {
   double hi = 0.0;
   *lo = 0.0;
