@@ -9,6 +9,7 @@
 #include "core/binary_terms.h"
 #include "core/blocks.h"
 #include "core/stages.h"
+#include "core/sums.h"
 
 #define FASTLOSS_BODIES
 #include "losses.def"
