@@ -30,16 +30,16 @@
 
 /* A loss's kernels; those of the formula `which` where it has several. aux NULL stands for 1 everywhere. A value that is
  * not wanted goes nowhere, but a loss with aux is spared it. */
-#define BLOCK_KERNEL(name, kernel, which, has_aux)                                                                     \
-  static void kernel##_block(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p,     \
+#define BLOCK_KERNEL(name, kernel, which, halves, fetch, has_aux)                                                      \
+  static void kernel##_block(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p,     \
                              double s, void *v, void *g, void *h) {                                                    \
     real unused[has_aux ? 1 : FL_BLOCK];                                                                               \
-    (void)ahead;                                                                                                       \
+    if (!fetch) flags &= ~FL_AHEAD;                                                                                    \
     if (!has_aux && !v) v = unused;                                                                                    \
     if (has_aux && aux)                                                                                                \
-      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, 1, n, x, t, aux, p, s, v, g, h);                     \
+      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, 0, 1, n, flags, x, t, aux, p, s, v, g, h);           \
     else                                                                                                               \
-      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, 0, n, x, t, NULL, p, s, v, g, h);                    \
+      pointwise_loops_of(kernel##_block, name, 2, which, has_aux, halves, 0, n, flags, x, t, NULL, p, s, v, g, h);     \
   }
 #define SUM_KERNEL(name, kernel, which, signs)                                                                         \
   static void kernel##_sum(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p,         \
@@ -50,52 +50,52 @@
           : pointwise_sums(name, which, signs, 0, n, flags, x, t, NULL, p, s, g, hi, lo))                              \
       return;                                                                                                          \
     if (show && !check_signs(flags, n, t)) *hi = *lo = (double)NAN;                                                    \
-    else sum_stored(kernel##_block, 1, n, flags, x, t, w, p, s, g, hi, lo);                                            \
+    else sum_stored(kernel##_block, 1, 0, n, flags, x, t, w, p, s, g, hi, lo);                                         \
   }
 /* Of a long body: stored values are summed. Log-cosh 1.4 times as fast as by pointwise_sums() with AVX-512, the others
  * about as fast; and a loss takes a third of the code. */
 #define LONG_SUM_KERNEL(name)                                                                                          \
   static void name##_sum(fl_size n, int flags, const void *x, const void *t, const void *w, const double *p,           \
                          double s, void *g, double *hi, double *lo) {                                                  \
-    sum_stored(name##_block, 0, n, flags, x, t, w, p, s, g, hi, lo);                                                   \
+    sum_stored(name##_block, 0, 1, n, flags, x, t, w, p, s, g, hi, lo);                                                \
   }
 #define POINTWISE(name, has_aux)                                                                                       \
-  BLOCK_KERNEL(name, name, 0, has_aux)                                                                                 \
+  BLOCK_KERNEL(name, name, 0, 0, 0, has_aux)                                                                           \
   SUM_KERNEL(name, name, 0, 0)
 #define POINTWISE_SIGN(name)                                                                                           \
-  BLOCK_KERNEL(name, name, 0, 0)                                                                                       \
+  BLOCK_KERNEL(name, name, 0, 0, 0, 0)                                                                                 \
   SUM_KERNEL(name, name, 0, 1)
-#define POINTWISE_LONG(name, has_aux)                                                                                  \
-  BLOCK_KERNEL(name, name, 0, has_aux)                                                                                 \
+#define POINTWISE_LONG(name, has_aux, fetch)                                                                           \
+  BLOCK_KERNEL(name, name, 0, 1, fetch, has_aux)                                                                       \
   LONG_SUM_KERNEL(name)
 #define POINTWISE_STAGED(name, has_aux)                                                                                \
-  static void name##_block(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p,       \
+  static void name##_block(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p,       \
                            double s, void *v, void *g, void *h) {                                                      \
     if (has_aux && aux)                                                                                                \
-      staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 1, n, ahead, x, t, aux, p, s, v, g, h);              \
-    else staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 0, n, ahead, x, t, NULL, p, s, v, g, h);          \
+      staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 1, n, flags, x, t, aux, p, s, v, g, h);              \
+    else staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 0, n, flags, x, t, NULL, p, s, v, g, h);          \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name)
 /* Which formula is decided once a block. */
 #define FORMULAS_3(each, name, argument) each(name, 0, argument) each(name, 1, argument) each(name, 2, argument)
 #define FORMULAS_4(each, name, argument) FORMULAS_3(each, name, argument) each(name, 3, argument)
-#define BLOCK_OF_FORMULA(name, which, has_aux) BLOCK_KERNEL(name, name##_##which, which, has_aux)
+#define BLOCK_OF_FORMULA(name, which, fetch) BLOCK_KERNEL(name, name##_##which, which, 1, fetch, 0)
 #define KERNEL_OF_FORMULA(name, which, end) name##_##which##end,
-#define POINTWISE_FORMULAS(name, has_aux, count)                                                                       \
-  FORMULAS_##count(BLOCK_OF_FORMULA, name, has_aux)                                                                    \
-  static void name##_block(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p,       \
+#define POINTWISE_FORMULAS(name, fetch, count)                                                                         \
+  FORMULAS_##count(BLOCK_OF_FORMULA, name, fetch)                                                                      \
+  static void name##_block(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p,       \
                            double s, void *v, void *g, void *h) {                                                      \
     fl_pointwise *const kernels[] = {FORMULAS_##count(KERNEL_OF_FORMULA, name, _block)};                               \
-    kernels[name##_formula(p)](n, ahead, x, t, aux, p, s, v, g, h);                                                    \
+    kernels[name##_formula(p)](n, flags, x, t, aux, p, s, v, g, h);                                                    \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name)
 /* A loss whose file has loops of its own, name_loops(). */
 #define POINTWISE_OWN(name)                                                                                            \
-  static void name##_block(fl_size n, int ahead, const void *x, const void *t, const void *aux, const double *p,       \
+  static void name##_block(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p,       \
                            double s, void *v, void *g, void *h) {                                                      \
     real unused[FL_BLOCK];                                                                                             \
     (void)aux;                                                                                                         \
-    name##_loops(name##_block, n, ahead, x, t, p, s, v ? v : unused, g, h);                                            \
+    name##_loops(name##_block, n, flags, x, t, p, s, v ? v : unused, g, h);                                            \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name)
 #include "losses.def"

@@ -43,90 +43,110 @@ INLINE stage get_stage(int words, const stages *from, fl_size i) {
   return (stage){from->z[i], words > 1 ? from->z_low[i] : R(0.0), words > 2 ? from->z_64[i] : R(0.0)};
 }
 
-/* n: whole quads. Two vectors at a time instead, focal loss takes 1.04 of the time with AVX-512; with the inner loop from 0,
- * GCC's takes 1.28 with AVX2: it spills more. */
-INLINE void first_vectors(int words, fl_size n, const real *x, stages *to) {
+/* n: whole quads. Two vectors at a time instead, focal loss takes 1.04 of the time with AVX-512. */
+INLINE void first_vectors(int words, int type, fl_size n, const void *x, stages *to) {
   for (fl_size i = 0; i < n; i += QUAD) {
+    _Alignas(64) real wide[QUAD];
+    const real *xs = open_vectors(type, 4, x, i, wide);
     STAGE_LOOP
-    for (fl_size l = i; l < i + HALF_PAIR; l++) {
+    for (fl_size l = 0; l < HALF_PAIR; l++) {
       const fl_size m = l + HALF_PAIR, j = l + PAIR, k = m + PAIR;
-      const stage s1 = first_stage(words, x[l]), s2 = first_stage(words, x[m]);
-      const stage s3 = first_stage(words, x[j]), s4 = first_stage(words, x[k]);
-      put_stage(words, to, l, s1);
-      put_stage(words, to, m, s2);
-      put_stage(words, to, j, s3);
-      put_stage(words, to, k, s4);
+      const stage s1 = first_stage(words, xs[l]), s2 = first_stage(words, xs[m]);
+      const stage s3 = first_stage(words, xs[j]), s4 = first_stage(words, xs[k]);
+      put_stage(words, to, i + l, s1);
+      put_stage(words, to, i + m, s2);
+      put_stage(words, to, i + j, s3);
+      put_stage(words, to, i + k, s4);
     }
   }
 }
 
-ONCE void first_stages_1(fl_size n, const real *x, stages *to) { first_vectors(1, n, x, to); }
-ONCE void first_stages_2(fl_size n, const real *x, stages *to) { first_vectors(2, n, x, to); }
-ONCE void first_stages_3(fl_size n, const real *x, stages *to) { first_vectors(3, n, x, to); }
+#define FIRST_STAGES(name, words, type)                                                                                \
+  ONCE void name(fl_size n, const void *x, stages *to) { first_vectors(words, type, n, x, to); }
+FIRST_STAGES(first_stages_1, 1, REALS)
+FIRST_STAGES(first_stages_2, 2, REALS)
+FIRST_STAGES(first_stages_3, 3, REALS)
+#if HALF_LOOPS /* without Hessians */
+FIRST_STAGES(first_stages_float16_1, 1, FLOAT16S)
+FIRST_STAGES(first_stages_float16_2, 2, FLOAT16S)
+FIRST_STAGES(first_stages_bfloat16_1, 1, BFLOAT16S)
+FIRST_STAGES(first_stages_bfloat16_2, 2, BFLOAT16S)
+#endif
+#undef FIRST_STAGES
 
-INLINE void first_stages(int words, fl_size n, const real *x, stages *to) {
-  if (words == 1) first_stages_1(n, x, to);
-  else if (words == 2) first_stages_2(n, x, to);
-  else first_stages_3(n, x, to);
+INLINE void first_stages(int words, int type, fl_size n, const void *x, stages *to) {
+#if HALF_LOOPS
+  if (type == FLOAT16S && words == 1) first_stages_float16_1(n, x, to);
+  if (type == FLOAT16S && words == 2) first_stages_float16_2(n, x, to);
+  if (type == BFLOAT16S && words == 1) first_stages_bfloat16_1(n, x, to);
+  if (type == BFLOAT16S && words == 2) first_stages_bfloat16_2(n, x, to);
+#endif
+  if (type == REALS && words == 1) first_stages_1(n, x, to);
+  if (type == REALS && words == 2) first_stages_2(n, x, to);
+  if (type == REALS && words == 3) first_stages_3(n, x, to);
 }
 
 typedef void second_stage(real x, real t, real aux, stage s, const real *p, real *value, real *grad, real *hess);
 
-/* n <= STAGED elements, whole quads; see pointwise_vectors(). */
-INLINE void staged_vectors(second_stage *second, int words, int vectors, int orders, int has_aux, fl_size n, int ahead,
-                           const real *x, const real *t, const real *aux, const real *p, real s, real *value,
-                           real *grad, real *hess) {
+/* n <= STAGED elements from `first` on, whole quads; see pointwise_vectors(). */
+INLINE void staged_vectors(second_stage *second, int words, int type, int vectors, int orders, int has_aux,
+                           fl_size first, fl_size n, int ahead, const void *x, const void *t, const real *aux,
+                           const real *p, real s, real *value, void *grad, real *hess) {
   stages all;
-  first_stages(words, n, x, &all);
-  for (fl_size i = 0; i < n; i += vectors * HALF_PAIR) {
-    const size_t bytes = (size_t)vectors * HALF_PAIR * sizeof(real);
-    if (ahead) {
-      fetch_ahead_of(0, x + i, bytes);
-      fetch_ahead_of(0, t + i, bytes);
-      if (orders > 0) fetch_ahead_of(1, grad + i, bytes);
-      if (orders > 1) fetch_ahead_of(1, hess + i, bytes);
-    }
+  first_stages(words, type, n, items(type, x, first), &all);
+  for (fl_size from = 0; from < n; from += vectors * HALF_PAIR) {
+    const fl_size i = first + from;
+    _Alignas(64) real wide_x[PAIR], wide_t[PAIR], wide_grad[PAIR];
+    if (ahead) fetch_vectors(type, vectors, orders, i, x, t, grad, hess);
+    const real *xs = open_vectors(type, vectors, x, i, wide_x), *ts = open_vectors(type, vectors, t, i, wide_t);
+    real *gs = orders > 0 ? results_at(type, grad, i, wide_grad) : NULL;
     STAGE_LOOP
-    for (fl_size l = i; l < i + HALF_PAIR; l++) {
+    for (fl_size l = 0; l < HALF_PAIR; l++) {
       const fl_size m = vectors == 2 ? l + HALF_PAIR : l;
-      const stage s1 = get_stage(words, &all, l), s2 = get_stage(words, &all, m);
+      const stage s1 = get_stage(words, &all, from + l), s2 = get_stage(words, &all, from + m);
       real v, g, h, v2, g2, h2;
-      second(x[l], t[l], has_aux ? aux[l] : R(1.0), s1, p, &v, &g, &h);
-      if (vectors == 2) second(x[m], t[m], has_aux ? aux[m] : R(1.0), s2, p, &v2, &g2, &h2);
+      second(xs[l], ts[l], has_aux ? aux[i + l] : R(1.0), s1, p, &v, &g, &h);
+      if (vectors == 2) second(xs[m], ts[m], has_aux ? aux[i + m] : R(1.0), s2, p, &v2, &g2, &h2);
       else v2 = v, g2 = g, h2 = h;
       if (value) {
-        value[l] = v;
-        value[m] = v2;
+        value[i + l] = v;
+        value[i + m] = v2;
       }
       if (orders > 0) {
-        grad[l] = s * g;
-        grad[m] = s * g2;
+        gs[l] = s * g;
+        gs[m] = s * g2;
       }
       if (orders > 1) {
-        hess[l] = s * h;
-        hess[m] = s * h2;
+        hess[i + l] = s * h;
+        hess[i + m] = s * h2;
       }
     }
+    if (orders > 0) close_vectors(type, vectors, wide_grad, grad, i);
   }
 }
 
 /* pointwise_loops_of() of a body in two stages. words: 1 or 2, which is 3 where a Hessian is wanted. */
 INLINE void staged_loops(fl_pointwise *self, second_stage *second, int words, int vectors, int formula, int alone,
-                         int has_aux, fl_size n, int ahead, const real *x, const real *t, const real *aux,
-                         const double *parameter, double scale, real *value, real *grad, real *hess) {
-  real p[FL_PARAMETERS + 2], s = (real)scale;
+                         int has_aux, fl_size n, int flags, const void *x, const void *t, const real *aux,
+                         const double *parameter, double scale, real *value, void *grad, real *hess) {
+  real p[FL_PARAMETERS + 2], s = factor_of(scale);
   const fl_size whole = n / QUAD * QUAD;
+  const int type = HALF_LOOPS && !has_aux ? half_type(flags) : REALS, ahead = flags & FL_AHEAD;
   for (int i = 0; i < FL_PARAMETERS; i++) p[i] = (real)parameter[i];
   p[FL_PARAMETERS] = R(1.0);
   p[FL_PARAMETERS + 1] = (real)formula;
-#define VECTORS(orders, v, g, h)                                                                                       \
+#define VECTORS(type, orders, v, g, h)                                                                                 \
   for (fl_size i = 0; i < whole; i += STAGED)                                                                          \
-    staged_vectors(second, words == 2 && orders == 2 ? 3 : words, vectors, orders, has_aux,                            \
-                   whole - i < STAGED ? whole - i : STAGED, ahead, x + i, t + i, has_aux ? aux + i : NULL, p, s, v, g, h)
-  if (alone && hess && !value) VECTORS(2, NULL, grad + i, hess + i);
-  else if (hess) VECTORS(2, value + i, grad + i, hess + i);
-  else if (grad) VECTORS(1, value + i, grad + i, NULL);
-  else VECTORS(0, value + i, NULL, NULL);
+  staged_vectors(second, words == 2 && orders == 2 ? 3 : words, type, vectors, orders, has_aux, i,                     \
+                 whole - i < STAGED ? whole - i : STAGED, ahead, x, t, aux, p, s, v, g, h)
+  if (type == FLOAT16S && grad) VECTORS(FLOAT16S, 1, value, grad, NULL);
+  else if (type == FLOAT16S) VECTORS(FLOAT16S, 0, value, NULL, NULL);
+  else if (type == BFLOAT16S && grad) VECTORS(BFLOAT16S, 1, value, grad, NULL);
+  else if (type == BFLOAT16S) VECTORS(BFLOAT16S, 0, value, NULL, NULL);
+  else if (alone && hess && !value) VECTORS(REALS, 2, NULL, grad, hess);
+  else if (hess) VECTORS(REALS, 2, value, grad, hess);
+  else if (grad) VECTORS(REALS, 1, value, grad, NULL);
+  else VECTORS(REALS, 0, value, NULL, NULL);
 #undef VECTORS
   if (whole < n)
     last_elements(self, QUAD, whole, n, x, t, has_aux ? aux : NULL, parameter, scale, value, grad, hess);
@@ -141,7 +161,7 @@ INLINE void unary_staged_loop(fl_unary *self, unary_second_stage *second, fl_siz
     const fl_size m = whole - start < STAGED ? whole - start : STAGED;
     const real *from = x + start;
     real *to = y + start;
-    first_stages(2, m, from, &all);
+    first_stages(2, REALS, m, from, &all);
     for (fl_size i = 0; i < m; i += PAIR) {
       if (ahead) {
         fetch_ahead_of(0, from + i, PAIR * sizeof(real));

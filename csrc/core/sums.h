@@ -45,61 +45,73 @@ INLINE void fetch_piece(int halves, fl_size first, const void *x, const void *t,
   if (halves & FL_HALF_GRAD && g != x) fetch_ahead_of(1, (const char *)g + at, bytes);
 }
 
-/* The sum kernel of a body: values weighted (has_weight) and summed where they arise, in the order of sum_values();
- * storing them first cost mse 2 times this, Huber 1.7. Four bodies at a time, because the lanes of a sum are
- * fixed and compilers keep them in memory. Returns 0 where the block must be done again, with LIMITS and a sum that does
- * not overflow. */
+/* Whether every array is of a half type, and none is a weight: such calls have loops of their own. */
+INLINE int every_half(int halves, const void *w, const void *grad) {
+  const int both = FL_HALF_X | FL_HALF_TARGET, all = grad ? both | FL_HALF_GRAD : both;
+  return HALF_LOOPS && !w && (halves & all) == all;
+}
+
+/* Whole groups of values, weighted (has_weight) and summed where they arise, in the order of sum_values(); storing them
+ * first cost mse 2 times this, Huber 1.7. Four bodies at a time, because the lanes of a sum are fixed and compilers keep
+ * them in memory. */
+INLINE void value_groups(pointwise_body *body, int type, int signs, int orders, fl_size n, const void *x,
+                         const void *t, const real *weight, const real *p, real s, void *grad, value_sums *sums) {
+  for (fl_size i = 0; i < n; i += VALUE_GROUP) {
+    for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
+      _Alignas(64) real wide_x[FOUR_LINES], wide_t[FOUR_LINES], wide_grad[FOUR_LINES];
+      const real *y = open_vectors(type, 4, x, i + r, wide_x), *u = open_vectors(type, 4, t, i + r, wide_t);
+      const real *w = weight ? weight + i + r : NULL;
+      real *g = orders > 0 ? results_at(type, grad, i + r, wide_grad) : NULL;
+      VECTOR_LOOP_WIDE
+      for (int l = 0; l < LINE; l++) {
+        int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
+        real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
+        real a = weighted_body(body, y[l], u[l], weight ? &w[l] : NULL, p, s, &da);
+        real b = weighted_body(body, y[o], u[o], weight ? &w[o] : NULL, p, s, &db);
+        real c = weighted_body(body, y[k], u[k], weight ? &w[k] : NULL, p, s, &dc);
+        real d = weighted_body(body, y[j], u[j], weight ? &w[j] : NULL, p, s, &dd);
+        if (orders > 0) {
+          g[l] = da;
+          g[o] = db;
+          g[k] = dc;
+          g[j] = dd;
+        }
+        add_four(sums, r / 4 + l, if_signs(signs, u[l], u[o], u[k], u[j], a), b, c, d);
+      }
+      if (orders > 0) close_vectors(type, 4, wide_grad, grad, i + r);
+    }
+  }
+}
+
+/* The sum kernel of a body. Returns 0 where the block must be done again, with LIMITS and a sum that does not overflow. */
 INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_weight, fl_size n, int flags,
                           const void *x, const void *t, const void *weight, const double *parameter, double scale,
                           void *grad, double *hi, double *lo) {
-  real p[FL_PARAMETERS + 2], s = (real)scale, rest[VALUE_GROUP];
+  real p[FL_PARAMETERS + 2], s = factor_of(scale), rest[VALUE_GROUP];
   _Alignas(64) value_sums sums = {{0.0}};
   _Alignas(64) half_piece piece;
-  fl_size m, left = 0;
+  fl_size m, first = 0, left = 0;
   const int halves = FASTLOSS_REAL_BITS == 64 ? 0 : flags & ~FL_AHEAD;
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
   p[FL_PARAMETERS + 1] = (real)formula;
-  for (fl_size first = 0; first < n; first += m) {
+  if (HALF_LOOPS && !has_weight && every_half(halves, NULL, grad)) {
+    first = n / VALUE_GROUP * VALUE_GROUP;
+    if (halves & FL_BFLOAT16 && grad) value_groups(body, BFLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
+    else if (halves & FL_BFLOAT16) value_groups(body, BFLOAT16S, signs, 0, first, x, t, NULL, p, s, NULL, &sums);
+    else if (grad) value_groups(body, FLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
+    else value_groups(body, FLOAT16S, signs, 0, first, x, t, NULL, p, s, NULL, &sums);
+  }
+  for (; first < n; first += m) {
     m = halves && n - first > PIECE ? PIECE : n - first;
     if (halves) load_piece(halves, first, m, x, t, has_weight ? weight : NULL, &piece);
     const real *xs = halves & FL_HALF_X ? piece.x : (const real *)x + first;
     const real *ts = halves & FL_HALF_TARGET ? piece.t : (const real *)t + first;
     const real *ws = !has_weight ? NULL : halves & FL_HALF_WEIGHT ? piece.w : (const real *)weight + first;
     real *gs = halves & FL_HALF_GRAD ? piece.grad : grad ? (real *)grad + first : NULL;
-    fl_size i = 0;
-    for (; i + VALUE_GROUP <= m; i += VALUE_GROUP) {
-      for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
-        const real *y = xs + i + r, *u = ts + i + r, *w = has_weight ? ws + i + r : NULL;
-        if (grad) {
-          real *g = gs + i + r;
-          VECTOR_LOOP_WIDE
-          for (int l = 0; l < LINE; l++) {
-            int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
-            real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
-            real a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &da);
-            real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &db);
-            real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &dc);
-            real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &dd);
-            g[l] = da;
-            g[o] = db;
-            g[k] = dc;
-            g[j] = dd;
-            add_four(&sums, r / 4 + l, if_signs(signs, u[l], u[o], u[k], u[j], a), b, c, d);
-          }
-        } else {
-          VECTOR_LOOP_WIDE
-          for (int l = 0; l < LINE; l++) {
-            int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
-            real g, a = weighted_body(body, y[l], u[l], has_weight ? &w[l] : NULL, p, s, &g);
-            real b = weighted_body(body, y[o], u[o], has_weight ? &w[o] : NULL, p, s, &g);
-            real c = weighted_body(body, y[k], u[k], has_weight ? &w[k] : NULL, p, s, &g);
-            real d = weighted_body(body, y[j], u[j], has_weight ? &w[j] : NULL, p, s, &g);
-            add_four(&sums, r / 4 + l, if_signs(signs, u[l], u[o], u[k], u[j], a), b, c, d);
-          }
-        }
-      }
-    }
+    fl_size i = m / VALUE_GROUP * VALUE_GROUP;
+    if (grad) value_groups(body, REALS, signs, 1, i, xs, ts, has_weight ? ws : NULL, p, s, gs, &sums);
+    else value_groups(body, REALS, signs, 0, i, xs, ts, has_weight ? ws : NULL, p, s, NULL, &sums);
     for (; i < m; i++) { /* of the last piece: others are whole groups */
       real g;
       real v = weighted_body(body, xs[i], ts[i], has_weight ? &ws[i] : NULL, p, s, &g);
@@ -111,27 +123,27 @@ INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_
   return end_values(&sums, left, rest, hi, lo);
 }
 
-/* The sum kernel of a block kernel: all values are stored, then added up. exactly: by sum_block(). */
-ONCE void sum_stored(fl_pointwise *block, int exactly, fl_size n, int flags, const void *x, const void *t, const void *w,
-                     const double *p, double s, void *g, double *hi, double *lo) {
+/* The sum kernel of a block kernel: all values are stored, then added up. exactly: by sum_block(). native: the kernel has
+ * loops for the half types. */
+ONCE void sum_stored(fl_pointwise *block, int exactly, int native, fl_size n, int flags, const void *x, const void *t,
+                     const void *w, const double *p, double s, void *g, double *hi, double *lo) {
   const int ahead = flags & FL_AHEAD, halves = FASTLOSS_REAL_BITS == 64 ? 0 : flags & ~FL_AHEAD;
+  fl_size first = !halves ? n : native && every_half(halves, w, g) ? n / QUAD * QUAD : 0;
   real v[FL_BLOCK];
   _Alignas(64) half_piece piece;
-  for (fl_size i = 0; halves && i < n; i += PIECE) {
-    const fl_size m = n - i < PIECE ? n - i : PIECE;
-    if (ahead) fetch_piece(halves, i, x, t, w, g);
-    load_piece(halves, i, m, x, t, w, &piece);
-    const real *xs = halves & FL_HALF_X ? piece.x : (const real *)x + i;
-    const real *ts = halves & FL_HALF_TARGET ? piece.t : (const real *)t + i;
-    const real *ws = !w ? NULL : halves & FL_HALF_WEIGHT ? piece.w : (const real *)w + i;
-    real *gs = halves & FL_HALF_GRAD ? piece.grad : g ? (real *)g + i : NULL;
-    block(m, 0, xs, ts, NULL, p, s, v + i, gs, NULL);
-    weigh_block(m, ws, NULL, v + i, gs, NULL);
-    if (halves & FL_HALF_GRAD) store_halves(halves & FL_BFLOAT16, m, piece.grad, g, i);
-  }
-  if (!halves) {
-    block(n, ahead, x, t, NULL, p, s, v, g, NULL);
-    weigh_block(n, w, NULL, v, g, NULL);
+  if (first > 0) block(first, flags, x, t, NULL, p, s, v, g, NULL);
+  if (!halves) weigh_block(n, w, NULL, v, g, NULL);
+  for (; first < n; first += PIECE) {
+    const fl_size m = n - first < PIECE ? n - first : PIECE;
+    if (ahead) fetch_piece(halves, first, x, t, w, g);
+    load_piece(halves, first, m, x, t, w, &piece);
+    const real *xs = halves & FL_HALF_X ? piece.x : (const real *)x + first;
+    const real *ts = halves & FL_HALF_TARGET ? piece.t : (const real *)t + first;
+    const real *ws = !w ? NULL : halves & FL_HALF_WEIGHT ? piece.w : (const real *)w + first;
+    real *gs = halves & FL_HALF_GRAD ? piece.grad : g ? (real *)g + first : NULL;
+    block(m, 0, xs, ts, NULL, p, s, v + first, gs, NULL);
+    weigh_block(m, ws, NULL, v + first, gs, NULL);
+    if (halves & FL_HALF_GRAD) store_halves(halves & FL_BFLOAT16, m, piece.grad, g, first);
   }
   if (exactly) sum_block(n, v, hi, lo);
   else sum_values(n, v, hi, lo);

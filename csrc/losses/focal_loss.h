@@ -144,21 +144,25 @@ INLINE void focal_loss(real x, real t, real aux, stage z, const real *p, real *v
   *hess = hard ? *hess : h;
 }
 
-static int focal_hard_block(fl_size n, const real *t) {
+static int focal_hard_block(int type, fl_size n, const void *target) {
+  const real *t = target;
+  const uint16_t *h = target, one = type == FLOAT16S ? 0x3c00 : 0x3f80;
   ureal soft = 0;
-  for (fl_size i = 0; i < n; i++) soft |= (bits_of(t[i]) != 0) & (bits_of(t[i]) != bits_of(R(1.0)));
-  return !soft;
+  uint16_t soft_half = 0;
+  for (fl_size i = 0; type == REALS && i < n; i++) soft |= (bits_of(t[i]) != 0) & (bits_of(t[i]) != bits_of(R(1.0)));
+  for (fl_size i = 0; type != REALS && i < n; i++) soft_half |= (h[i] != 0) & (h[i] != one);
+  return !(soft | soft_half);
 }
 
 static fl_pointwise binary_cross_entropy_with_logits_block;
 
-static void focal_loss_loops(fl_pointwise *self, fl_size n, int ahead, const void *x, const void *t, const double *p,
+static void focal_loss_loops(fl_pointwise *self, fl_size n, int flags, const void *x, const void *t, const double *p,
                              double s, void *v, void *g, void *h) {
-  const int square = p[0] == 2.0, hard = focal_hard_block(n, t);
+  const int square = p[0] == 2.0, hard = focal_hard_block(half_type(flags), n, t);
   if (p[0] == 0.0 && p[1] == 0.0) /* cross-entropy itself, to the bit */
-    binary_cross_entropy_with_logits_block(n, ahead, x, t, NULL, p, s, v, g, h);
-  else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
-  else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
-  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
-  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
+    binary_cross_entropy_with_logits_block(n, flags, x, t, NULL, p, s, v, g, h);
+  else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
 }
