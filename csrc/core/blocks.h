@@ -94,10 +94,8 @@ INLINE void pointwise_loops_of(fl_pointwise *self, pointwise_body *body, int vec
 #define VECTORS(type, orders, v, g, h)                                                                                 \
   for (fl_size i = 0; i < whole; i += step)                                                                            \
   pointwise_vectors(body, type, vectors, orders, has_aux, i, ahead, x, t, aux, p, s, v, g, h)
-  if (type == FLOAT16S && grad) VECTORS(FLOAT16S, 1, value, grad, NULL);
-  else if (type == FLOAT16S) VECTORS(FLOAT16S, 0, value, NULL, NULL);
-  else if (type == BFLOAT16S && grad) VECTORS(BFLOAT16S, 1, value, grad, NULL);
-  else if (type == BFLOAT16S) VECTORS(BFLOAT16S, 0, value, NULL, NULL);
+  if (type == FLOAT16S) VECTORS(FLOAT16S, 1, value, grad, NULL);
+  else if (type == BFLOAT16S) VECTORS(BFLOAT16S, 1, value, grad, NULL);
   else if (alone && hess && !value) VECTORS(REALS, 2, NULL, grad, hess);
   else if (hess) VECTORS(REALS, 2, value, grad, hess);
   else if (grad) VECTORS(REALS, 1, value, grad, NULL);

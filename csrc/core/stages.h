@@ -139,10 +139,8 @@ INLINE void staged_loops(fl_pointwise *self, second_stage *second, int words, in
   for (fl_size i = 0; i < whole; i += STAGED)                                                                          \
   staged_vectors(second, words == 2 && orders == 2 ? 3 : words, type, vectors, orders, has_aux, i,                     \
                  whole - i < STAGED ? whole - i : STAGED, ahead, x, t, aux, p, s, v, g, h)
-  if (type == FLOAT16S && grad) VECTORS(FLOAT16S, 1, value, grad, NULL);
-  else if (type == FLOAT16S) VECTORS(FLOAT16S, 0, value, NULL, NULL);
-  else if (type == BFLOAT16S && grad) VECTORS(BFLOAT16S, 1, value, grad, NULL);
-  else if (type == BFLOAT16S) VECTORS(BFLOAT16S, 0, value, NULL, NULL);
+  if (type == FLOAT16S) VECTORS(FLOAT16S, 1, value, grad, NULL);
+  else if (type == BFLOAT16S) VECTORS(BFLOAT16S, 1, value, grad, NULL);
   else if (alone && hess && !value) VECTORS(REALS, 2, NULL, grad, hess);
   else if (hess) VECTORS(REALS, 2, value, grad, hess);
   else if (grad) VECTORS(REALS, 1, value, grad, NULL);

@@ -45,10 +45,11 @@ INLINE void fetch_piece(int halves, fl_size first, const void *x, const void *t,
   if (halves & FL_HALF_GRAD && g != x) fetch_ahead_of(1, (const char *)g + at, bytes);
 }
 
-/* Whether every array is of a half type, and none is a weight: such calls have loops of their own. */
+/* Whether a gradient is wanted and every array is of a half type, and none is a weight: such calls have loops of their own.
+ * (With others for values alone, they would take 120 kB more of a wheel.) */
 INLINE int every_half(int halves, const void *w, const void *grad) {
-  const int both = FL_HALF_X | FL_HALF_TARGET, all = grad ? both | FL_HALF_GRAD : both;
-  return HALF_LOOPS && !w && (halves & all) == all;
+  const int all = FL_HALF_X | FL_HALF_TARGET | FL_HALF_GRAD;
+  return HALF_LOOPS && grad && !w && (halves & all) == all;
 }
 
 /* Whole groups of values, weighted (has_weight) and summed where they arise, in the order of sum_values(); storing them
@@ -97,10 +98,8 @@ INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_
   p[FL_PARAMETERS + 1] = (real)formula;
   if (HALF_LOOPS && !has_weight && every_half(halves, NULL, grad)) {
     first = n / VALUE_GROUP * VALUE_GROUP;
-    if (halves & FL_BFLOAT16 && grad) value_groups(body, BFLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
-    else if (halves & FL_BFLOAT16) value_groups(body, BFLOAT16S, signs, 0, first, x, t, NULL, p, s, NULL, &sums);
-    else if (grad) value_groups(body, FLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
-    else value_groups(body, FLOAT16S, signs, 0, first, x, t, NULL, p, s, NULL, &sums);
+    if (halves & FL_BFLOAT16) value_groups(body, BFLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
+    else value_groups(body, FLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
   }
   for (; first < n; first += m) {
     m = halves && n - first > PIECE ? PIECE : n - first;
