@@ -58,12 +58,13 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
 
 /* One block of a pointwise loss: value[i], grad[i] and hess[i], the latter two times `scale`, where the pointer is not
  * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere.
- * ahead: whether what lies behind the block in memory comes next, and is not in the caches; loops in two stages fetch it. */
-typedef void fl_pointwise(fl_size n, int ahead, const void *x, const void *target, const void *aux, const double *parameter,
+ * flags: FL_AHEAD where what lies behind the block in memory comes next, and is not in the caches; loops that compute much
+ * fetch it. (Sum kernels have further flags for some of them.) */
+typedef void fl_pointwise(fl_size n, int flags, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
 /* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is.
  * FL_SHOW_SIGNS, of a loss whose labels are signs: the sum shall be NaN where one is not, whatever its weight.
- * FL_AHEAD: as `ahead` above. */
+ * FL_AHEAD: as above. */
 enum { FL_HALF_X = 1 << 0, FL_HALF_TARGET = 1 << 1, FL_HALF_WEIGHT = 1 << 3, FL_HALF_GRAD = 1 << 6, FL_BFLOAT16 = 1 << 8,
        FL_SHOW_SIGNS = 1 << 9, FL_AHEAD = 1 << 10 };
 /* The same without stored values (and with aux 1): n <= FL_BLOCK values in, *hi + *lo their weighted sum as .weigh and

@@ -1,5 +1,6 @@
-"""Pointwise losses of float16 and bfloat16 whose values are wanted as a sum: kernels take such arrays as they are, a
-piece at a time. Every mixture of what they take and what is converted before gives the sum and gradient of float32.
+"""Pointwise losses of float16 and bfloat16 whose values are wanted as a sum: kernels take such arrays as they are, in
+loops of their own where all are of the type and a gradient is wanted, else a piece at a time. Every mixture of what they
+take and what is converted before gives the sum and gradient of float32.
 """
 
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import POINTWISE
-from test_half import EVERY, TYPES, assert_same, default_parameters, narrowed
+from test_half import EVERY, HALF, HALF_IDS, TYPES, assert_same, default_parameters, inputs_of, narrowed
 
 import fastloss as fl
 from fastloss._half import widened
@@ -55,6 +56,50 @@ def test_mixtures(case: Any, half: Any, isa: str, rng: np.random.Generator) -> N
         in_place = x.copy()
         loss.value_and_grad(in_place, t, reduction="sum", grad_out=in_place, **expected)
         assert_same(in_place, grad_of_float)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=lambda case: case.name)
+@pytest.mark.parametrize("half", TYPES, ids=str)
+def test_loops_of_the_half_types(case: Any, half: Any, isa: str, rng: np.random.Generator) -> None:
+    """Lengths around every group that a loop takes at a time, all parameters; labels hard and, where they may be, soft."""
+    loss = getattr(fl, case.name)
+    for n in (1, 63, 64, 65, 127, 128, 191, 256, 1000, 1023, 1024, 1025, 3333):
+        for given in case.parameters:
+            parameters = case.resolved(given, (n,))
+            x, t = (narrowed(a, half) for a in case.arrays(rng, (n,), np.float32, given))
+            for target in (t, narrowed(np.ceil(widened(t)), half)):
+                value_of_float, grad_of_float = outcomes(loss, widened(x), widened(target), **parameters)
+                value, grad = outcomes(loss, x, target, **parameters)
+                assert value == pytest.approx(value_of_float, rel=1e-14), (n, parameters)
+                assert_same(grad, grad_of_float)
+                in_place = x.copy()
+                loss.value_and_grad(in_place, target, reduction="sum", grad_out=in_place, **parameters)
+                assert_same(in_place, grad_of_float)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=lambda case: case.name)
+@pytest.mark.parametrize("half", HALF, ids=HALF_IDS)
+def test_gradient_of_every_prediction(case: Any, half: Any, rng: np.random.Generator) -> None:
+    """In blocks whose sum is finite, and in those that are done again."""
+    loss = getattr(fl, case.name)
+    x, t = inputs_of(case, half, rng)
+    calm = np.abs(widened(x)) < 50
+    for prediction, target in ((x, t), (x[calm], t[calm])):
+        value, grad = loss.value_and_grad(prediction, target, reduction="sum")
+        value_of_float, grad_of_float = loss.value_and_grad(widened(prediction), widened(target), reduction="sum")
+        assert value == pytest.approx(value_of_float, rel=1e-14, nan_ok=True)
+        assert_same(grad, grad_of_float)
+
+
+@pytest.mark.parametrize("half", TYPES, ids=str)
+@pytest.mark.parametrize("digits", [0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0x7FF0000000000001])
+def test_no_digit_of_a_nan_is_rounded_up(digits: int, half: Any, isa: str, rng: np.random.Generator) -> None:
+    """A NaN of ones only would become zero."""
+    nan = float(np.uint64(digits).view(np.float64))
+    x, t = (narrowed(rng.random(300), half) for _ in range(2))
+    for loss in (fl.mse_loss, fl.log_cosh_loss, fl.binary_cross_entropy_with_logits):
+        _, grad = loss.value_and_grad(x, t, reduction="sum", grad_output=nan)
+        assert np.isnan(widened(grad)).all()
 
 
 @pytest.mark.parametrize("case", POINTWISE, ids=lambda case: case.name)
