@@ -111,6 +111,22 @@ INLINE void pointwise_loops(fl_pointwise *self, pointwise_body *body, int formul
   pointwise_loops_of(self, body, 2, formula, 0, 0, has_aux, n, 0, x, t, aux, parameter, scale, value, grad, hess);
 }
 
+/* A block of halves, with a gradient, for a kernel or a case of it that has no loops for them: by way of floats, a part at a
+ * time. */
+ONCE void converted_block(fl_pointwise *self, int type, fl_size n, int ahead, const void *x, const void *t,
+                          const double *parameter, double scale, real *value, void *grad) {
+  enum { PART = 4 * QUAD };
+  _Alignas(64) real wide_x[PART], wide_t[PART], wide_grad[PART];
+  for (fl_size i = 0; i < n; i += PART) {
+    const fl_size m = n - i < PART ? n - i : PART;
+    if (ahead) fetch_vectors(type, PART / HALF_PAIR, 1, i, x, t, grad, NULL);
+    load_halves(type == BFLOAT16S, m, x, i, wide_x);
+    load_halves(type == BFLOAT16S, m, t, i, wide_t);
+    self(m, 0, wide_x, wide_t, NULL, parameter, scale, value + i, wide_grad, NULL);
+    store_halves(type == BFLOAT16S, m, wide_grad, grad, i);
+  }
+}
+
 /* A block function of a body without parameters and of one formula. */
 #define BLOCK_OF(name, body)                                                                                           \
   static void name(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p, double s,     \

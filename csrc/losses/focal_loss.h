@@ -158,11 +158,12 @@ static fl_pointwise binary_cross_entropy_with_logits_block;
 
 static void focal_loss_loops(fl_pointwise *self, fl_size n, int flags, const void *x, const void *t, const double *p,
                              double s, void *v, void *g, void *h) {
-  const int square = p[0] == 2.0, hard = focal_hard_block(half_type(flags), n, t);
+  const int type = half_type(flags), square = p[0] == 2.0, hard = focal_hard_block(type, n, t), ahead = flags & FL_AHEAD;
   if (p[0] == 0.0 && p[1] == 0.0) /* cross-entropy itself, to the bit */
     binary_cross_entropy_with_logits_block(n, flags, x, t, NULL, p, s, v, g, h);
   else if (hard && square) staged_loops(self, focal_hard_second, 2, 2, 1, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
   else if (hard) staged_loops(self, focal_hard_second, 2, 2, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
-  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
-  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  else if (type != REALS) converted_block(self, type, n, ahead, x, t, p, s, v, g);
+  else if (square) staged_loops(self, focal_loss, 2, 1, 1, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
+  else staged_loops(self, focal_loss, 2, 1, 0, 0, 0, n, ahead, x, t, NULL, p, s, v, g, h);
 }

@@ -91,26 +91,21 @@ INLINE void poly_results(int orders, fl_size n, const real *x, const real *t, co
   }
 }
 
-static void poly_terms(fl_size n, int flags, const void *x, const void *t, const double *parameter, real scale,
-                       real *value, void *grad, real *hess) {
-  const int type = half_type(flags);
+static void poly_terms(fl_size n, const real *x, const real *t, const double *parameter, real scale, real *value,
+                       real *grad, real *hess) {
   poly_group a;
-  real wide_x[POLY_GROUP], wide_t[POLY_GROUP], wide_grad[POLY_GROUP];
   for (fl_size i = 0; i < n; i += POLY_GROUP) {
-    const fl_size m = n - i < POLY_GROUP ? n - i : POLY_GROUP;
-    const real *xs = type == REALS ? (const real *)x + i : load_halves(type == BFLOAT16S, m, x, i, wide_x);
-    const real *ts = type == REALS ? (const real *)t + i : load_halves(type == BFLOAT16S, m, t, i, wide_t);
-    real *gs = grad ? results_at(type, grad, i, wide_grad) : NULL;
-    poly_horner(m, xs, ts, parameter, a);
-    if (hess) poly_results(2, m, xs, ts, a, scale, value + i, gs, hess + i);
-    else if (grad) poly_results(1, m, xs, ts, a, scale, value + i, gs, NULL);
-    else poly_results(0, m, xs, ts, a, scale, value + i, NULL, NULL);
-    if (grad && type != REALS) store_halves(type == BFLOAT16S, m, wide_grad, grad, i);
+    fl_size m = n - i < POLY_GROUP ? n - i : POLY_GROUP;
+    poly_horner(m, x + i, t + i, parameter, a);
+    if (hess) poly_results(2, m, x + i, t + i, a, scale, value + i, grad + i, hess + i);
+    else if (grad) poly_results(1, m, x + i, t + i, a, scale, value + i, grad + i, NULL);
+    else poly_results(0, m, x + i, t + i, a, scale, value + i, NULL, NULL);
   }
 }
 
 static void poly_loss_loops(fl_pointwise *self, fl_size n, int flags, const void *x, const void *t, const double *p,
                             double s, void *v, void *g, void *h) {
-  if (p[0] > 1.0) poly_terms(n, flags, x, t, p, (real)s, v, g, h);
-  else staged_loops(self, poly_loss, 1, 2, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  if (p[0] <= 1.0) staged_loops(self, poly_loss, 1, 2, 0, 0, 0, n, flags, x, t, NULL, p, s, v, g, h);
+  else if (half_type(flags) != REALS) converted_block(self, half_type(flags), n, flags & FL_AHEAD, x, t, p, s, v, g);
+  else poly_terms(n, x, t, p, (real)s, v, g, h);
 }
