@@ -57,29 +57,34 @@ INLINE int every_half(int halves, const void *w, const void *grad) {
  * them in memory. */
 INLINE void value_groups(pointwise_body *body, int type, int signs, int orders, fl_size n, const void *x,
                          const void *t, const real *weight, const real *p, real s, void *grad, value_sums *sums) {
+  const int unit = unit_of(type), line = type == REALS ? LINE : unit; /* from a line to the next, where they are opened */
   for (fl_size i = 0; i < n; i += VALUE_GROUP) {
     for (int r = 0; r < VALUE_GROUP; r += FOUR_LINES) {
-      _Alignas(64) real wide_x[FOUR_LINES], wide_t[FOUR_LINES], wide_grad[FOUR_LINES];
-      const real *y = open_vectors(type, 4, x, i + r, wide_x), *u = open_vectors(type, 4, t, i + r, wide_t);
-      const real *w = weight ? weight + i + r : NULL;
+      _Alignas(64) real wide_grad[FOUR_LINES];
       real *g = orders > 0 ? results_at(type, grad, i + r, wide_grad) : NULL;
-      VECTOR_LOOP_WIDE
-      for (int l = 0; l < LINE; l++) {
-        int o = l + LINE, k = l + 2 * LINE, j = l + 3 * LINE;
-        real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
-        real a = weighted_body(body, y[l], u[l], weight ? &w[l] : NULL, p, s, &da);
-        real b = weighted_body(body, y[o], u[o], weight ? &w[o] : NULL, p, s, &db);
-        real c = weighted_body(body, y[k], u[k], weight ? &w[k] : NULL, p, s, &dc);
-        real d = weighted_body(body, y[j], u[j], weight ? &w[j] : NULL, p, s, &dd);
-        if (orders > 0) {
-          g[l] = da;
-          g[o] = db;
-          g[k] = dc;
-          g[j] = dd;
+      for (int first = 0; first < LINE; first += unit) {
+        _Alignas(64) real wide_x[FOUR_LINES], wide_t[FOUR_LINES];
+        const fl_size at = i + r + first;
+        const real *y = open_units(type, 4, LINE, x, at, wide_x), *u = open_units(type, 4, LINE, t, at, wide_t);
+        const real *w = weight ? weight + at : NULL;
+        VECTOR_LOOP_WIDE
+        for (int l = 0; l < unit; l++) {
+          const int o = l + line, k = o + line, j = k + line, z = first + l;
+          real da, db, dc, dd; /* stored last: compilers load nothing ahead of a store */
+          real a = weighted_body(body, y[l], u[l], weight ? &w[l] : NULL, p, s, &da);
+          real b = weighted_body(body, y[o], u[o], weight ? &w[o] : NULL, p, s, &db);
+          real c = weighted_body(body, y[k], u[k], weight ? &w[k] : NULL, p, s, &dc);
+          real d = weighted_body(body, y[j], u[j], weight ? &w[j] : NULL, p, s, &dd);
+          if (orders > 0) {
+            g[z] = da;
+            g[z + LINE] = db;
+            g[z + 2 * LINE] = dc;
+            g[z + 3 * LINE] = dd;
+          }
+          add_four(sums, r / 4 + z, if_signs(signs, u[l], u[o], u[k], u[j], a), b, c, d);
         }
-        add_four(sums, r / 4 + l, if_signs(signs, u[l], u[o], u[k], u[j], a), b, c, d);
       }
-      if (orders > 0) close_vectors(type, 4, wide_grad, grad, i + r);
+      if (orders > 0) close_results(type, FOUR_LINES, wide_grad, grad, i + r);
     }
   }
 }
