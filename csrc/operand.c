@@ -3,6 +3,8 @@
 
 static const int size_of[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1, 2, 2};
 
+int fl_type_bytes(int type) { return size_of[type]; }
+
 void fl_operand_finish(fl_operand *o, int bits) {
   int size = size_of[o->type], n = 0;
   for (int k = 0; k < o->ndim; k++) {

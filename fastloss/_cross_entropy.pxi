@@ -7,12 +7,12 @@ cdef struct Xent:
     const fl_kernels *kernels
     Array3 logits, grad, hess
     Labels labels               # data is NULL where the target holds probabilities
-    const Py_buffer *soft
+    Array3 soft                 # data is NULL where it holds labels
     Py_ssize_t itemsize
     Numbers sample_weight, upstream, unreduced  # one for every row each, where there are any
     double scale
     bint halves                 # the kernel reads and writes a half type itself
-    Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
+    Py_ssize_t soft_bytes, row_bytes, half_bytes, scratch_bytes
 
 
 # Classes from which a few rows are shared out row by row: two regions of threads a row must not show.
@@ -99,10 +99,11 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
     x.halves = can_take_halves(x)
-    x.half_bytes = 0 if x.halves else half_bytes(&x.logits, &x.rows)
+    x.half_bytes = 0 if x.halves else converted_bytes(&x.logits, &x.rows, x.kernels)
+    x.soft_bytes = converted_bytes(&x.soft, &x.rows, x.kernels)
     if x.halves:
         x.scratch_bytes = (x.kernels.rows.half_rows_scratch(x.rows.classes) + 63) // 64 * 64
-    x.scratch_bytes += x.gather_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    x.scratch_bytes += x.soft_bytes + 5 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # About half a nanosecond an element of float32, and a logarithm or two for every row.
     threads = 1
     if pieces > 1 or shared:
@@ -162,16 +163,13 @@ def cross_entropy(logits, target, bint soft, dict options, class_weight, ignore_
     describe_numbers(buffers, upstream, &x.upstream, table_of(True), False)
     describe_values(buffers, unreduced, &x.unreduced, x.kernels)
     x.scale = scale
-    x.gather_bytes = 0
+    x.labels.data = x.soft.data = NULL
     PyObject_GetBuffer(readable(target), &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
-        x.soft = &b
-        x.labels.data = NULL
-        if not soft:
+        if soft:
+            x.soft = targets3(&b, x.kernels.bits)
+        else:
             describe_labels(&x.labels, &b, ignore_index)
-        elif not usable_rows(&b, x.itemsize, FL_F64 if x.itemsize == 8 else FL_F32):
-            # Probabilities of another type (or alignment) are converted a tile at a time.
-            x.gather_bytes = (x.rows.tile * x.rows.classes * x.itemsize + 63) // 64 * 64
         run_xent(&x, &total)
     finally:
         PyBuffer_Release(&b)
@@ -191,9 +189,6 @@ def quick_cross_entropy(tuple plain, int want, x, target, tuple parameters, bint
     cdef Py_buffer *b
     cdef Py_buffer *t
     cdef Py_buffer *g
-    cdef Py_buffer soft
-    cdef Py_ssize_t shape[3]
-    cdef Py_ssize_t strides[3]
     cdef Py_ssize_t classes, n = 1
     cdef int k
     cdef Py_ssize_t unused
@@ -228,8 +223,8 @@ def quick_cross_entropy(tuple plain, int want, x, target, tuple parameters, bint
     if n == 0 or classes == 0:
         return None
     job.rows = rows_of(n, classes, 1)
-    job.labels.data = NULL
-    if job.itemsize != b.itemsize or not is_plain(t, b):
+    job.labels.data = job.soft.data = NULL
+    if not is_plain(t, b):
         if not plain_labels(t, b):
             return None
         describe_labels(&job.labels, t, ignore_index)
@@ -242,8 +237,7 @@ def quick_cross_entropy(tuple plain, int want, x, target, tuple parameters, bint
             return None
     else:
         valid = <double>n
-        soft = plain_rows(t, n, classes, shape, strides)
-        job.soft = &soft
+        job.soft = rows3(t, classes)
     job.kernels = table_of(job.itemsize == 8)
     job.options.classes = classes
     job.options.label_smoothing = job.options.logit_softcap = job.options.z_loss = 0.0
@@ -257,7 +251,6 @@ def quick_cross_entropy(tuple plain, int want, x, target, tuple parameters, bint
     job.hess.data = NULL
     job.sample_weight.operand.data = job.upstream.operand.data = job.unreduced.operand.data = NULL
     job.scale = 1.0 / valid if mean else 1.0
-    job.gather_bytes = 0
     run_xent(&job, &total)
     if mean:
         total = total / valid
@@ -274,21 +267,11 @@ cdef inline Array3 rows3(const Py_buffer *b, Py_ssize_t classes) noexcept nogil:
     cdef Array3 a
     a.data = <char *>b.buf
     a.type = type_of(b)
+    a.converted = is_half(a.type)
     a.stride[0] = classes * b.itemsize
     a.stride[1] = b.itemsize
     a.stride[2] = b.itemsize
     return a
-
-
-cdef bint usable_rows(const Py_buffer *b, Py_ssize_t itemsize, int type) noexcept nogil:
-    """Whether (outer, C, inner) probabilities can be read where they lie."""
-    cdef int k
-    if type_of(b) != type or <uintptr_t>b.buf % itemsize:
-        return False
-    for k in range(3):
-        if b.strides[k] % itemsize:
-            return False
-    return True
 
 
 cdef inline double class_weight_of(const Xent *x, int64_t label) noexcept nogil:
@@ -297,58 +280,31 @@ cdef inline double class_weight_of(const Xent *x, int64_t label) noexcept nogil:
     return (<const float *>x.options.class_weight)[label]
 
 
-cdef fl_rows soft_rows(const Xent *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *gathered) noexcept nogil:
-    """The probabilities of a tile: where they lie, or converted."""
-    cdef const Rows *r = &x.rows
-    cdef const Py_buffer *b = x.soft
-    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2]
-    cdef const char *source = <const char *>b.buf + first * stride + (group * b.strides[0] if r.inner != 1 else 0)
-    cdef fl_rows rows
-    if x.gather_bytes:
-        for i in range(n):
-            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * r.classes * x.itemsize)
-        rows.data = gathered
-        rows.row_stride = r.classes
-        rows.class_stride = 1
-    else:
-        rows.data = <void *>source
-        rows.row_stride = stride // x.itemsize
-        rows.class_stride = b.strides[1] // x.itemsize
-    return rows
-
-
 cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
     cdef const Rows *r = &x.rows
     cdef Py_ssize_t group = piece // r.tiles
     cdef Py_ssize_t first = piece % r.tiles * r.tile
     cdef Py_ssize_t n = min(r.tile, r.rows - first)
-    cdef Py_ssize_t i, row = group * r.rows + first
+    cdef Py_ssize_t i, m, row = group * r.rows + first
     cdef int64_t *label = <int64_t *>scratch
     cdef double *factor = <double *>(scratch + x.row_bytes)
     cdef double *value = <double *>(scratch + 2 * x.row_bytes)
     cdef unsigned char *skip = <unsigned char *>(scratch + 3 * x.row_bytes)
     cdef double *own = <double *>(scratch + 4 * x.row_bytes)
     cdef char *converted = scratch + 5 * x.row_bytes
-    cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    cdef char *soft = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    cdef char *work = soft + x.soft_bytes
+    cdef Py_ssize_t strip = r.strip if x.half_bytes + x.soft_bytes else n
     cdef Tile tile
     cdef bint hard = x.labels.data != NULL
     # A class weight of 0 silences the row unless smoothing spreads the label over other classes.
     cdef bint silence = x.options.class_weight != NULL and x.options.label_smoothing == 0
     cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
     cdef fl_rows probability
-    if x.halves:
-        tile.x = at_rows(&x.logits, r, group, first, 2)
-        tile.grad = at_rows(&x.grad, r, group, first, 2)
-    else:
-        tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
-    probability.data = NULL
-    probability.row_stride = probability.class_stride = 0
     if hard:
         load_labels(&x.labels, r, group, first, n, label)
         for i in range(n if weighted else 0):
             own[i] = 0 if label[i] < 0 else own[i]  # that of an ignored row may be anything
-    else:
-        probability = soft_rows(x, group, first, n, gathered)
     for i in range(n):
         factor[i] = x.scale
     if weighted:
@@ -367,12 +323,18 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
                 skip[i] = 1
                 label[i] = -1
     if x.halves:
-        x.kernels.rows.half_rows(&x.options, n, x.logits.type == FL_BF16, tile.x, label, factor, value, tile.grad,
-                                 gathered + x.gather_bytes)
-    else:
-        x.kernels.rows.cross_entropy(&x.options, n, tile.x, label if hard else <int64_t *>NULL, probability, skip, factor,
-                                     value, tile.grad, tile.hess, gathered + x.gather_bytes)
-        close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
+        tile.x = at_rows(&x.logits, r, group, first, 2)
+        tile.grad = at_rows(&x.grad, r, group, first, 2)
+        x.kernels.rows.half_rows(&x.options, n, x.logits.type == FL_BF16, tile.x, label, factor, value, tile.grad, work)
+    i = n if x.halves else 0
+    while i < n:
+        m = min(strip, n - i)
+        tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first + i, m, converted)
+        probability = open_rows(&x.soft, r, x.kernels, group, first + i, m, soft)
+        x.kernels.rows.cross_entropy(&x.options, m, tile.x, label + i if hard else <int64_t *>NULL, probability, skip + i,
+                                     factor + i, value + i, tile.grad, tile.hess, work)
+        close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first + i, m)
+        i += m
     if weighted:
         for i in range(n):
             value[i] = 0.0 if own[i] == 0 else value[i] * own[i]

@@ -39,7 +39,7 @@ cdef void unary_block(const fl_kernels *kernels, int index, bint ahead, const fl
 
 
 def quick_elementwise(int index, x, out):
-    """f(x) of a contiguous array of a real type, in `out` or a new array; None where there is no such call."""
+    """f(x) of a contiguous array of a real or half type, in `out` or a new array; None where there is no such call."""
     cdef Buffers buffers
     cdef Py_buffer *b
     cdef Py_buffer *y
@@ -62,9 +62,9 @@ def quick_elementwise(int index, x, out):
 
 
 cdef bint open_activation(Buffers buffers, x) except -1:
-    """Whether the first buffer is now that of a contiguous array, not empty, of float or double."""
+    """Whether the first buffer is now that of a contiguous array, not empty, of float, double or a half type."""
     return (open_buffer(buffers, x, False) and buffers.buffer[0].len > 0
-            and type_of(&buffers.buffer[0]) in (FL_F32, FL_F64) and is_plain(&buffers.buffer[0], &buffers.buffer[0]))
+            and real_size(type_of(&buffers.buffer[0])) != 0 and is_plain(&buffers.buffer[0], &buffers.buffer[0]))
 
 
 cdef bint open_result(Buffers buffers, out) except -1:

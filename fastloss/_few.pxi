@@ -189,13 +189,14 @@ cdef int score_few(Few *f, bint own, bint wanted, double *total) except -1:
     x.labels.ignore = -1
     x.logits.data = f.reals
     x.logits.type = few_type(f)
+    x.logits.converted = False
     x.logits.stride[0] = x.logits.stride[2] = x.itemsize
     x.logits.stride[1] = f.line * x.itemsize
     x.grad = x.hess = x.logits
     x.hess.data = NULL
     if not wanted:
         x.grad.data = NULL
-    x.gather_bytes = 0
+    x.soft.data = NULL
     run_xent(x, total)
     if wanted:
         if f.kernels != f.wide:

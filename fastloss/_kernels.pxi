@@ -156,6 +156,8 @@ cdef extern from "operand.h" nogil:
         int ndim
         fl_size *shape
         fl_size *stride
+    int fl_type_bytes(int)
+    void fl_fetch(const char *, fl_size, int)
     void fl_operand_finish(fl_operand *, int)
     void fl_operand_walk(const fl_operand *, const fl_kernels *, fl_size, fl_size, char *, int)
     const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)

@@ -43,9 +43,6 @@ cdef class QuickRows:
         cdef Py_buffer *b
         cdef Py_buffer *t
         cdef Py_buffer *g
-        cdef Py_buffer soft
-        cdef Py_ssize_t shape[3]
-        cdef Py_ssize_t strides[3]
         cdef bytes own
         cdef Py_ssize_t n = 1
         cdef Py_ssize_t classes, unused
@@ -84,11 +81,10 @@ cdef class QuickRows:
             if not is_plain(g, b) or overlap(g, t) or (g.buf != b.buf and overlap(g, b)):
                 return None
         job.rows = rows_of(n, classes, 1)
+        job.labels.data = job.soft.data = NULL
         job.kernels = table_of(job.itemsize == 8)
         job.before = job.kernels.row_first[self.index]
         x_domain, target_domain = variant[3], variant[4]
-        if job.itemsize != b.itemsize and (self.ignored_at < 0 or x_domain != FL_ANY):
-            return None  # a half type, whose elements would have to be looked at
         if self.ignored_at >= 0:
             if not plain_labels(t, b):
                 return None
@@ -99,13 +95,11 @@ cdef class QuickRows:
         else:
             if not is_plain(t, b):
                 return None
-            if job.before == NULL and not small_inside(job.kernels, target_domain, n * classes, t.buf):
+            if job.before == NULL and not small_inside(job.kernels, t, target_domain, n * classes):
                 return None
             valid = <double>n
-            job.labels.data = NULL
-            soft = plain_rows(t, n, classes, shape, strides)
-            job.soft = &soft
-        if job.before == NULL and not small_inside(job.kernels, x_domain, n * classes, b.buf):
+            job.soft = rows3(t, classes)
+        if job.before == NULL and not small_inside(job.kernels, b, x_domain, n * classes):
             return None
         own = variant[2 if job.itemsize == 8 else 1]
         job.body = job.kernels.row_loss[self.index]
@@ -121,7 +115,6 @@ cdef class QuickRows:
         job.sample_weight.operand.data = job.upstream.operand.data = job.unreduced.operand.data = NULL
         job.factor = 1.0
         job.scale = 1.0 / valid if mean else 1.0
-        job.gather_bytes = 0
         if run_rows(&job, self.work, &total):
             return None
         if mean:
@@ -142,23 +135,15 @@ cdef bint plain_labels(const Py_buffer *t, const Py_buffer *like) noexcept nogil
     return True
 
 
-cdef Py_buffer plain_rows(const Py_buffer *b, Py_ssize_t n, Py_ssize_t classes, Py_ssize_t *shape,
-                          Py_ssize_t *strides) noexcept nogil:
-    """A contiguous array as one of shape (n, classes, 1)."""
-    cdef Py_buffer rows = b[0]
-    shape[0], shape[1], shape[2] = n, classes, 1
-    strides[0], strides[1], strides[2] = classes * b.itemsize, b.itemsize, b.itemsize
-    rows.ndim = 3
-    rows.shape = shape
-    rows.strides = strides
-    return rows
-
-
 # Elements that are worth looking at with one thread.
 cdef enum:
     SMALL = 65536
 
 
-cdef bint small_inside(const fl_kernels *kernels, int domain, Py_ssize_t n, const void *reals) noexcept nogil:
-    """Whether an array is small and its elements lie in a domain; of any size where that has everything."""
-    return domain == FL_ANY or (n <= SMALL and kernels.check(domain, n, reals))
+cdef bint small_inside(const fl_kernels *kernels, const Py_buffer *b, int domain, Py_ssize_t n) noexcept nogil:
+    """Whether an array is small and its n elements lie in a domain; of any size where that has everything."""
+    if domain == FL_ANY:
+        return True
+    if is_half(type_of(b)):
+        return n <= SMALL and kernels.check_halves(type_of(b) == FL_BF16, domain, n, b.buf)
+    return n <= SMALL and kernels.check(domain, n, b.buf)

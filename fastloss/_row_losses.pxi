@@ -9,7 +9,7 @@ cdef struct RowJob:
     Rows rows
     Array3 x, grad, hess
     Labels labels                # data is NULL where the target holds probabilities
-    const Py_buffer *soft
+    Array3 soft                  # data is NULL where it holds labels
     Py_ssize_t itemsize
     const double *parameter
     Py_ssize_t parameters
@@ -18,32 +18,11 @@ cdef struct RowJob:
     double factor                # a part of the loss for all rows
     Numbers sample_weight, upstream, unreduced  # one for every row each, where there are any
     double scale
-    Py_ssize_t gather_bytes, row_bytes, half_bytes, scratch_bytes
+    Py_ssize_t soft_bytes, row_bytes, half_bytes, scratch_bytes
 
 
 cdef inline double real_at(const void *reals, Py_ssize_t itemsize, int64_t k) noexcept nogil:
     return (<const double *>reals)[k] if itemsize == 8 else (<const float *>reals)[k]
-
-
-cdef fl_rows target_rows(const RowJob *x, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n,
-                         char *gathered) noexcept nogil:
-    """The probabilities of a tile: where they lie, or converted."""
-    cdef const Rows *r = &x.rows
-    cdef const Py_buffer *b = x.soft
-    cdef Py_ssize_t i, stride = b.strides[0 if r.inner == 1 else 2], row_bytes = r.classes * x.itemsize
-    cdef const char *source = <const char *>b.buf + first * stride + (group * b.strides[0] if r.inner != 1 else 0)
-    cdef fl_rows rows
-    if x.gather_bytes:
-        for i in range(n):
-            x.kernels.load(type_of(b), r.classes, source + i * stride, b.strides[1], gathered + i * row_bytes)
-        rows.data = gathered
-        rows.row_stride = r.classes
-        rows.class_stride = 1
-    else:
-        rows.data = <void *>source
-        rows.row_stride = stride // x.itemsize
-        rows.class_stride = b.strides[1] // x.itemsize
-    return rows
 
 
 cdef int first_tile(const RowJob *x, char *scratch, Py_ssize_t piece) noexcept nogil:
@@ -51,16 +30,23 @@ cdef int first_tile(const RowJob *x, char *scratch, Py_ssize_t piece) noexcept n
     cdef const Rows *r = &x.rows
     cdef Py_ssize_t group = piece // r.tiles
     cdef Py_ssize_t first = piece % r.tiles * r.tile
+    cdef Py_ssize_t i, n = min(r.tile, r.rows - first)
+    cdef Py_ssize_t strip = r.strip if x.half_bytes + x.soft_bytes else n
     cdef fl_row_call call
     memset(&call, 0, sizeof(call))
     call.classes = r.classes
-    call.rows = min(r.tile, r.rows - first)
     call.parameter = x.parameter
     call.parameters = x.parameters
-    call.x = at_rows(&x.x, r, group, first, x.itemsize)
-    call.probability = target_rows(x, group, first, call.rows, scratch)
-    call.value = x.first + group * r.rows + first
-    return not x.before(&call, scratch + x.gather_bytes)
+    i = 0
+    while i < n:
+        call.rows = min(strip, n - i)
+        call.x = open_rows(&x.x, r, x.kernels, group, first + i, call.rows, scratch)
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, scratch + x.half_bytes)
+        call.value = x.first + group * r.rows + first + i
+        if not x.before(&call, scratch + x.half_bytes + x.soft_bytes):
+            return 1
+        i += call.rows
+    return 0
 
 
 cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
@@ -76,34 +62,22 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     cdef double *own = <double *>(scratch + 4 * x.row_bytes)
     cdef unsigned char *skip = <unsigned char *>(scratch + 5 * x.row_bytes)
     cdef char *converted = scratch + 6 * x.row_bytes
-    cdef char *gathered = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
-    cdef Tile tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first, n, converted)
+    cdef char *soft = converted + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    cdef Py_ssize_t strip = r.strip if x.half_bytes + x.soft_bytes else n
+    cdef Tile tile
     cdef bint weighted = read_numbers(&x.sample_weight, row, n, own)
     cdef bint scaled = read_numbers(&x.upstream, row, n, value)
     cdef fl_row_call call
     cdef bint plain
     cdef double w
+    cdef bint hard = x.labels.data != NULL
     call.classes = r.classes
-    call.rows = n
     call.parameter = x.parameter
     call.parameters = x.parameters
-    call.x = tile.x
-    call.grad = tile.grad
-    call.hess = tile.hess
-    call.target = NULL
-    call.probability.data = NULL
-    call.probability.row_stride = call.probability.class_stride = 0
-    call.skip = skip
-    call.scale = scale
-    call.value = value
-    call.first = x.first + row if x.first != NULL else NULL
-    if x.labels.data != NULL:
+    if hard:
         load_labels(&x.labels, r, group, first, n, label)
-        call.target = label
-    else:
-        call.probability = target_rows(x, group, first, n, gathered)
     # Rows without weights of any kind need no look each: 0.95x of the time of 4096 x 10 double probabilities.
-    plain = not (weighted or scaled) and call.target == NULL and x.factor == 1.0
+    plain = not (weighted or scaled or hard) and x.factor == 1.0
     if plain:
         memset(skip, 0, n)
         for i in range(n):
@@ -111,7 +85,7 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     for i in range(0 if plain else n):
         w = x.factor
         skip[i] = 0
-        if call.target != NULL:
+        if hard:
             if label[i] < 0:
                 skip[i] = 1
                 label[i] = 0
@@ -129,8 +103,22 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
             scale[i] *= value[i]
         scale[i] *= w
         skip[i] |= w == 0
-    x.body(&call, gathered + x.gather_bytes)
-    close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first, n)
+    i = 0
+    while i < n:
+        call.rows = min(strip, n - i)
+        tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first + i, call.rows, converted)
+        call.x = tile.x
+        call.grad = tile.grad
+        call.hess = tile.hess
+        call.target = label + i if hard else NULL
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, soft)
+        call.skip = skip + i
+        call.scale = scale + i
+        call.value = value + i
+        call.first = x.first + row + i if x.first != NULL else NULL
+        x.body(&call, soft + x.soft_bytes)
+        close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first + i, call.rows)
+        i += call.rows
     for i in range(0 if plain else n):
         if skip[i]:
             continue
@@ -155,8 +143,9 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     cdef double *slots
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.row_loss_scratch(x.rows.classes, x.rows.tile) + 63) // 64 * 64
-    x.half_bytes = half_bytes(&x.x, &x.rows)
-    x.scratch_bytes += x.gather_bytes + 6 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
+    x.half_bytes = converted_bytes(&x.x, &x.rows, x.kernels)
+    x.soft_bytes = converted_bytes(&x.soft, &x.rows, x.kernels)
+    x.scratch_bytes += x.soft_bytes + 6 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)
     # A row costs as much as some thirty elements besides.
     threads = threads_acquire(work * rows * (x.rows.classes + 30)) if pieces > 1 else 1
     memory = <char *>malloc(threads * x.scratch_bytes + 64 + (pieces * 2 + (rows if x.before else 0)) * sizeof(double))
@@ -223,16 +212,13 @@ def row_loss(int index, double work, x, target, bint soft, const double[::1] par
     describe_values(buffers, unreduced, &job.unreduced, job.kernels)
     job.factor = factor
     job.scale = scale
-    job.gather_bytes = 0
+    job.labels.data = job.soft.data = NULL
     PyObject_GetBuffer(readable(target), &b, PyBUF_STRIDES | PyBUF_FORMAT)
     try:
-        job.soft = &b
-        job.labels.data = NULL
-        if not soft:
+        if soft:
+            job.soft = targets3(&b, job.kernels.bits)
+        else:
             describe_labels(&job.labels, &b, ignore_index)
-        elif not usable_rows(&b, job.itemsize, FL_F64 if job.itemsize == 8 else FL_F32):
-            # Probabilities of another type (or alignment) are converted a tile at a time.
-            job.gather_bytes = (job.rows.tile * job.rows.classes * job.itemsize + 63) // 64 * 64
         outside = run_rows(&job, work, &total)
     finally:
         PyBuffer_Release(&b)

@@ -1,8 +1,15 @@
 # Rows of logits (outer, C, inner), shared out in tiles, and their labels. Included in _core.pyx.
 
-# Elements of a tile of rows: enough work for one piece, few enough to share out small batches.
+# Elements of a tile of rows: enough work for one piece, few enough to share out small batches. Of a strip of rows that are
+# converted and not in the caches: half types of 16000 x 1000 take 0.83 of the time fetched a strip ahead, multi-class hinge
+# 0.65; fetched a tile ahead, it takes 0.82.
 cdef enum:
-    TILE = 8192
+    TILE = 8192, STRIP = 4096
+
+
+# Classes of the rows that float kernels take in tiles of 32 (TILE_LIMIT in csrc/rows/softmax_xent.h).
+cdef enum:
+    TILED_CLASSES = 256
 
 
 # How the rows of (outer, C, inner) are walked: groups of rows at a constant stride.
@@ -11,6 +18,8 @@ cdef struct Rows:
     Py_ssize_t groups, rows  # rows of a group
     Py_ssize_t tile          # rows of a tile; the last of a group may have fewer
     Py_ssize_t tiles         # tiles of a group
+    bint ahead               # more than the caches keep
+    Py_ssize_t strip         # rows of a tile that are converted at a time, the next being fetched meanwhile if `ahead`
 
 
 cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexcept nogil:
@@ -27,6 +36,13 @@ cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexce
         r.tile = (r.tile + 31) // 32 * 32
     r.tile = min(r.tile, max(r.rows, <Py_ssize_t>1))
     r.tiles = (r.rows + r.tile - 1) // r.tile
+    r.ahead = 4 * r.groups * r.rows * classes > UNCACHED
+    r.strip = r.tile
+    if r.ahead:
+        r.strip = max(<Py_ssize_t>4, STRIP // max(classes, <Py_ssize_t>1))
+        if classes <= TILED_CLASSES:  # kernels take 32 rows at a time
+            r.strip = max(<Py_ssize_t>32, r.strip // 32 * 32)
+        r.strip = min(r.strip, r.tile)
     return r
 
 
@@ -34,6 +50,7 @@ cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexce
 cdef struct Array3:
     char *data
     int type
+    bint converted  # kernels meet it as reals in scratch: it is of a half type (targets: of any other type), or unaligned
     Py_ssize_t stride[3]
 
 
@@ -44,71 +61,114 @@ cdef Array3 array3(Buffers buffers, object array, bint writable):
     cdef int k
     a.data = NULL
     a.type = FL_F32
+    a.converted = False
     if array is not None and array.size:
         PyObject_GetBuffer(readable(array), b, PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
         buffers.count += 1
         a.data = <char *>b.buf
         a.type = type_of(b)
+        a.converted = is_half(a.type)
         for k in range(3):
             a.stride[k] = b.strides[k]
     return a
 
 
+cdef Array3 targets3(const Py_buffer *b, int bits) noexcept nogil:
+    """An array (outer, C, inner) of probabilities, of any type."""
+    cdef Array3 a
+    cdef Py_ssize_t itemsize = bits // 8
+    cdef int k
+    a.data = <char *>b.buf
+    a.type = type_of(b)
+    a.converted = a.type != (FL_F64 if bits == 64 else FL_F32) or <uintptr_t>b.buf % itemsize != 0
+    for k in range(3):
+        a.stride[k] = b.strides[k]
+        a.converted = a.converted or b.strides[k] % itemsize != 0
+    return a
+
+
+cdef inline Py_ssize_t row_stride(const Array3 *a, const Rows *r) noexcept nogil:
+    return a.stride[0 if r.inner == 1 else 2]
+
+
+cdef inline char *row_at(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_t first) noexcept nogil:
+    return a.data + first * row_stride(a, r) + (group * a.stride[0] if r.inner != 1 else 0)
+
+
 cdef inline fl_rows at_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_t first,
                             Py_ssize_t itemsize) noexcept nogil:
-    """The rows of a tile in an array, as the kernels take them."""
+    """Rows of an array, as the kernels take them."""
     cdef fl_rows rows
-    cdef Py_ssize_t stride
     rows.data = NULL
     rows.row_stride = rows.class_stride = 0
     if a.data != NULL:
-        stride = a.stride[0 if r.inner == 1 else 2]
-        rows.data = a.data + first * stride + (group * a.stride[0] if r.inner != 1 else 0)
-        rows.row_stride = stride // itemsize
+        rows.data = row_at(a, r, group, first)
+        rows.row_stride = row_stride(a, r) // itemsize
         rows.class_stride = a.stride[1] // itemsize
     return rows
 
 
-# Rows of a half type are converted a tile at a time: into `rows` of float32, class by class where the classes do not
-# lie one behind the other, so that rows of both types meet the same kernel; results are stored from there.
+# Rows that are converted go by way of scratch, a strip at a time: class by class where the classes do not lie one behind the
+# other, so that rows of all types meet the same kernel; results are stored from there.
 
-cdef inline Py_ssize_t half_bytes(const Array3 *a, const Rows *r) noexcept nogil:
-    """Bytes of scratch that the rows of a tile need; 0 where they are used where they lie."""
-    if a.data == NULL or not is_half(a.type):
+cdef inline Py_ssize_t converted_bytes(const Array3 *a, const Rows *r, const fl_kernels *kernels) noexcept nogil:
+    """Bytes of scratch that the rows of a strip need; 0 where they are used where they lie."""
+    if a.data == NULL or not a.converted:
         return 0
-    return (max(r.tile, <Py_ssize_t>2) * r.classes * sizeof(float) + 63) // 64 * 64
+    return (max(r.strip, <Py_ssize_t>2) * r.classes * (kernels.bits // 8) + 63) // 64 * 64
 
 
-cdef inline fl_rows half_rows(const Array3 *layout, const Rows *r, char *scratch) noexcept nogil:
-    """The rows of a tile in scratch, classes one behind the other if they are in `layout`."""
+cdef inline fl_rows scratch_rows(const Array3 *layout, const Rows *r, char *scratch) noexcept nogil:
+    """The rows of a strip in scratch, classes one behind the other if they are in `layout`."""
     cdef fl_rows rows
-    cdef bint contiguous = layout.stride[1] == 2
+    cdef bint contiguous = layout.stride[1] == fl_type_bytes(layout.type)
     rows.data = scratch
     rows.row_stride = r.classes if contiguous else 1
-    rows.class_stride = 1 if contiguous else max(r.tile, <Py_ssize_t>2)
+    rows.class_stride = 1 if contiguous else max(r.strip, <Py_ssize_t>2)
     return rows
 
 
 cdef void move_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,
                     Py_ssize_t n, const fl_rows *rows, bint store) noexcept nogil:
-    """Converts the rows of a tile to scratch, or stores them from there."""
+    """Converts rows to scratch, or stores them from there."""
     cdef bint contiguous = rows.class_stride == 1
-    cdef Py_ssize_t row_stride = a.stride[0 if r.inner == 1 else 2]
-    cdef Py_ssize_t outer = row_stride if contiguous else a.stride[1]
-    cdef Py_ssize_t inner = a.stride[1] if contiguous else row_stride
+    cdef Py_ssize_t itemsize = fl_type_bytes(a.type), bytes = kernels.bits // 8
+    cdef Py_ssize_t outer = row_stride(a, r) if contiguous else a.stride[1]
+    cdef Py_ssize_t inner = a.stride[1] if contiguous else row_stride(a, r)
     cdef Py_ssize_t count = r.classes if contiguous else n
-    cdef Py_ssize_t step = rows.row_stride if contiguous else rows.class_stride
-    cdef char *at = a.data + first * row_stride + (group * a.stride[0] if r.inner != 1 else 0)
-    cdef float *to = <float *>rows.data
+    cdef Py_ssize_t step = bytes * (rows.row_stride if contiguous else rows.class_stride)
+    cdef char *at = row_at(a, r, group, first)
+    cdef char *to = <char *>rows.data
     cdef Py_ssize_t i, runs = n if contiguous else r.classes
-    if inner == 2 and outer == 2 * count and step == count:  # one run: short rows by themselves take four times as long
-        count *= runs
+    if inner == itemsize and outer == inner * count and step == bytes * count:
+        count *= runs  # one run: short rows by themselves take four times as long
         runs = 1
     for i in range(runs):
         if store:
             kernels.store(a.type, count, to + i * step, at + i * outer, inner)
         else:
             kernels.load(a.type, count, at + i * outer, inner, to + i * step)
+
+
+cdef void fetch_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n,
+                     bint write) noexcept nogil:
+    """Memory of rows that lie one behind the other."""
+    cdef Py_ssize_t bytes = r.classes * fl_type_bytes(a.type)
+    if row_stride(a, r) == bytes and a.stride[1] * r.classes == bytes:
+        fl_fetch(row_at(a, r, group, first), n * bytes, write)
+
+
+cdef fl_rows open_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,
+                       Py_ssize_t n, char *scratch) noexcept nogil:
+    """Rows where they lie, or converted."""
+    cdef fl_rows rows
+    if a.data == NULL or not a.converted:
+        return at_rows(a, r, group, first, kernels.bits // 8)
+    rows = scratch_rows(a, r, scratch)
+    move_rows(a, r, kernels, group, first, n, &rows, False)
+    if r.ahead:
+        fetch_rows(a, r, group, first + n, n, False)
+    return rows
 
 
 cdef struct Tile:
@@ -120,25 +180,25 @@ cdef Tile open_tile(const Array3 *x, const Array3 *grad, const Array3 *hess, con
     """What a kernel reads and writes: the rows where they lie, or converted; gradients replace converted inputs."""
     cdef Tile tile
     cdef Py_ssize_t itemsize = kernels.bits // 8
-    tile.x = at_rows(x, r, group, first, itemsize)
+    tile.x = open_rows(x, r, kernels, group, first, n, scratch)
     tile.grad = at_rows(grad, r, group, first, itemsize)
     tile.hess = at_rows(hess, r, group, first, itemsize)
-    if is_half(x.type):
-        tile.x = half_rows(x, r, scratch)
-        move_rows(x, r, kernels, group, first, n, &tile.x, False)
+    if x.converted:
         if grad.data != NULL:
             tile.grad = tile.x
+            if r.ahead and grad.data != x.data:
+                fetch_rows(grad, r, group, first, n, True)
         if hess.data != NULL:
-            tile.hess = half_rows(x, r, scratch + half_bytes(x, r))
+            tile.hess = scratch_rows(x, r, scratch + converted_bytes(x, r, kernels))
     return tile
 
 
 cdef void close_tile(const Tile *tile, const Array3 *grad, const Array3 *hess, const Rows *r, const fl_kernels *kernels,
                      Py_ssize_t group, Py_ssize_t first, Py_ssize_t n) noexcept nogil:
     """Stores the results that were computed in scratch."""
-    if grad.data != NULL and is_half(grad.type):
+    if grad.data != NULL and grad.converted:
         move_rows(grad, r, kernels, group, first, n, &tile.grad, True)
-    if hess.data != NULL and is_half(hess.type):
+    if hess.data != NULL and hess.converted:
         move_rows(hess, r, kernels, group, first, n, &tile.hess, True)
 
 

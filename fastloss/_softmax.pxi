@@ -10,7 +10,7 @@ def softmax_rows(int which, logits, out, double[::1] values):
 
 
 def quick_softmax(int which, x, out):
-    """The same over the last axis of a contiguous array of a real type, in `out` or a new array; None where there is no
+    """The same over the last axis of a contiguous array of a real or half type, in `out` or a new array; None where there is no
     such call."""
     cdef Buffers buffers
     cdef Py_buffer *b
@@ -41,7 +41,7 @@ def quick_softmax(int which, x, out):
         written = rows3(y, r.classes)
         run_softmax(which, &r, kernels, &read, &written, NULL)
         return out
-    if not is_plain(y, y) or type_of(y) != type_of(b) or overlap(y, b) or y.ndim != b.ndim - 1:
+    if is_half(type_of(b)) or not is_plain(y, y) or type_of(y) != type_of(b) or overlap(y, b) or y.ndim != b.ndim - 1:
         return None
     for k in range(y.ndim):
         if y.shape[k] != b.shape[k]:
@@ -65,7 +65,7 @@ def quick_softmax(int which, x, out):
 cdef int run_softmax(int which, const Rows *r, const fl_kernels *kernels, const Array3 *read, const Array3 *written,
                      double *value) except -1:
     cdef Py_ssize_t piece, pieces = r.groups * r.tiles
-    cdef Py_ssize_t bytes = (kernels.rows.softmax_scratch(r.classes) + 63) // 64 * 64 + half_bytes(read, r)
+    cdef Py_ssize_t bytes = (kernels.rows.softmax_scratch(r.classes) + 63) // 64 * 64 + converted_bytes(read, r, kernels)
     cdef int threads = threads_acquire(0.6 * r.groups * r.rows * (r.classes + 30)) if pieces > 1 else 1
     cdef char *memory = <char *>malloc(threads * bytes + 64)
     cdef char *scratch
@@ -89,16 +89,22 @@ cdef void softmax_tile(int which, const Rows *r, const fl_kernels *kernels, cons
                        double *values, char *scratch, Py_ssize_t piece) noexcept nogil:
     cdef Py_ssize_t group = piece // r.tiles
     cdef Py_ssize_t first = piece % r.tiles * r.tile
-    cdef Py_ssize_t n = min(r.tile, r.rows - first)
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t m, n = min(r.tile, r.rows - first)
+    cdef Py_ssize_t converted = converted_bytes(logits, r, kernels)
+    cdef Py_ssize_t strip = r.strip if converted else n
+    cdef char *work = scratch + converted
     cdef Array3 none = out[0]
     cdef Tile tile
     none.data = NULL
-    tile = open_tile(logits, out, &none, r, kernels, group, first, n, scratch)
-    scratch += half_bytes(logits, r)
-    if which == 0:
-        kernels.rows.softmax(r.classes, n, tile.x, tile.grad, scratch)
-    elif which == 1:
-        kernels.rows.log_softmax(r.classes, n, tile.x, tile.grad, scratch)
-    else:
-        kernels.rows.logsumexp(r.classes, n, tile.x, values + group * r.rows + first, scratch)
-    close_tile(&tile, out, &none, r, kernels, group, first, n)
+    while i < n:
+        m = min(strip, n - i)
+        tile = open_tile(logits, out, &none, r, kernels, group, first + i, m, scratch)
+        if which == 0:
+            kernels.rows.softmax(r.classes, m, tile.x, tile.grad, work)
+        elif which == 1:
+            kernels.rows.log_softmax(r.classes, m, tile.x, tile.grad, work)
+        else:
+            kernels.rows.logsumexp(r.classes, m, tile.x, values + group * r.rows + first + i, work)
+        close_tile(&tile, out, &none, r, kernels, group, first + i, m)
+        i += m
