@@ -37,9 +37,11 @@ def narrowed(values: Any, half: Any) -> Any:
     return out
 
 
-def pointwise(name: str) -> Make:
+def pointwise(name: str, hard: bool = False) -> Make:
+    """A loss of so many elements, targets between 0 and 1, or 0 and 1 themselves."""
     rng = np.random.default_rng(1)
     x, t = rng.standard_normal(ELEMENTS, np.float32), rng.random(ELEMENTS, np.float32)
+    t = np.round(t) if hard else t
 
     def make(kind: Any, convert: bool = False, part: int = 1) -> Callable[[], Any]:
         n = ELEMENTS // part
@@ -95,8 +97,10 @@ WORK = {
     "`mse_loss` 1.6e7": (lambda: pointwise("mse_loss"), 160),
     "`huber_loss` 1.6e7": (lambda: pointwise("huber_loss"), 160),
     "`binary_cross_entropy_with_logits` 1.6e7": (lambda: pointwise("binary_cross_entropy_with_logits"), 160),
-    "`focal_loss` 1.6e7": (lambda: pointwise("focal_loss"), 160),
+    "`focal_loss` 1.6e7, hard labels": (lambda: pointwise("focal_loss", True), 160),
+    "`focal_loss` 1.6e7, soft labels": (lambda: pointwise("focal_loss"), 160),
     "`cross_entropy` 1024×1000": (lambda: cross_entropy(1024, 1000), 16),
+    "`cross_entropy` 16000×1000": (lambda: cross_entropy(16000, 1000), 250),
     "`cross_entropy` 512×32000": (lambda: cross_entropy(512, 32000), 128),
     "`privacy.clip_and_sum` 256×100000": (lambda: clipping(256, 100_000), 128),
 }
