@@ -1,8 +1,9 @@
 """Every (prediction, target) pair of a loss in a half type, 2^32 of them: ``python tests/half_pairs.py [LOSS TYPE]``.
 
 Prints a row of half/RESULTS.md for each. Value and gradient must be those of the float32 kernel, which test_values.py
-judges, rounded to the nearest, ties to even (``fastloss._half.assign``: NumPy for float16, integers for bfloat16). One
-target of 64 is compared with the reference in float64 too. Not here: what is rounded how (test_half.py).
+judges, rounded to the nearest, ties to even (``fastloss._half.assign``: NumPy for float16, integers for bfloat16); so must
+the gradient beside a sum, which comes from loops of its own. One target of 64 is compared with the reference in float64
+too. Not here: what is rounded how (test_half.py).
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ def measure(name: str, half: Any) -> Found:
     wide = widened(x)
     results = [np.empty(x.shape, half) for _ in range(2)]
     wides = [np.empty(x.shape, np.float32) for _ in range(2)]
-    rounded = np.empty(x.shape, half)
+    rounded, summed = (np.empty(x.shape, half) for _ in range(2))
     for first in range(0, targets.size, CHUNK):
         chunk = targets[first : first + CHUNK]
         n = chunk.size * EVERY.size
         t = np.repeat(chunk, EVERY.size)
         for array, target, (value, grad) in ((x, t, results), (wide, widened(t), wides)):
             loss.value_and_grad(array[:n], target, reduction="none", out=value[:n], grad_out=grad[:n])
-        for got, want in zip(results, wides, strict=True):
+        loss.value_and_grad(x[:n], t, reduction="sum", grad_out=summed[:n])
+        for got, want in zip([*results, summed], [*wides, wides[1]], strict=True):
             assign(rounded[:n], want[:n])
             differ = np.flatnonzero(got[:n].view(np.uint16) != rounded[:n].view(np.uint16))
             wrong += int(np.count_nonzero(~(np.isnan(widened(got[differ])) & np.isnan(want[differ]))))
