@@ -59,7 +59,8 @@ enum { FL_ANY, FL_UNIT_INTERVAL, FL_SIGN, FL_NON_NEGATIVE, FL_POSITIVE };
 /* One block of a pointwise loss: value[i], grad[i] and hess[i], the latter two times `scale`, where the pointer is not
  * NULL (hess needs grad, and only with hess may value be NULL). grad or hess may be x itself. aux NULL is 1 everywhere.
  * flags: FL_AHEAD where what lies behind the block in memory comes next, and is not in the caches; loops that compute much
- * fetch it. (Sum kernels have further flags for some of them.) */
+ * fetch it. (A sum kernel gives some of them arrays of a half type: flags says so then, as below; n is a multiple of 64, value
+ * and grad are wanted, hess is not, and grad is not x.) */
 typedef void fl_pointwise(fl_size n, int flags, const void *x, const void *target, const void *aux, const double *parameter,
                           double scale, void *value, void *grad, void *hess);
 /* Which arrays of a sum kernel are of a half type, by the bits of their operands in _operands.pxi; and which type it is.

@@ -38,7 +38,7 @@ cdef bint can_take_halves(const Xent *x) noexcept nogil:
 
 cdef bint whole_halves(const Array3 *a) noexcept nogil:
     """Whether the classes lie one behind the other, and rows a number of halves apart."""
-    return a.stride[1] == 2 and a.stride[0] % 2 == 0 and a.stride[2] % 2 == 0
+    return has_whole_rows(a) and a.stride[0] % 2 == 0 and a.stride[2] % 2 == 0
 
 
 cdef bint share_row(const Xent *x, int threads, char *scratch, Py_ssize_t piece, double *slot) noexcept nogil:
@@ -99,6 +99,8 @@ cdef int run_xent(Xent *x, double *total) except -1:
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.rows.cross_entropy_scratch(&x.options) + 63) // 64 * 64
     x.halves = can_take_halves(x)
+    settle_strip(&x.rows, &x.logits)
+    settle_strip(&x.rows, &x.soft)
     x.half_bytes = 0 if x.halves else converted_bytes(&x.logits, &x.rows, x.kernels)
     x.soft_bytes = converted_bytes(&x.soft, &x.rows, x.kernels)
     if x.halves:
@@ -330,7 +332,7 @@ cdef void xent_tile(const Xent *x, char *scratch, Py_ssize_t piece, double *slot
     while i < n:
         m = min(strip, n - i)
         tile = open_tile(&x.logits, &x.grad, &x.hess, r, x.kernels, group, first + i, m, converted)
-        probability = open_rows(&x.soft, r, x.kernels, group, first + i, m, soft)
+        probability = open_rows(&x.soft, r, x.kernels, group, first + i, m, tile.x.class_stride == 1, soft)
         x.kernels.rows.cross_entropy(&x.options, m, tile.x, label + i if hard else <int64_t *>NULL, probability, skip + i,
                                      factor + i, value + i, tile.grad, tile.hess, work)
         close_tile(&tile, &x.grad, &x.hess, r, x.kernels, group, first + i, m)

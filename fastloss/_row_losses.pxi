@@ -40,8 +40,9 @@ cdef int first_tile(const RowJob *x, char *scratch, Py_ssize_t piece) noexcept n
     i = 0
     while i < n:
         call.rows = min(strip, n - i)
-        call.x = open_rows(&x.x, r, x.kernels, group, first + i, call.rows, scratch)
-        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, scratch + x.half_bytes)
+        call.x = open_rows(&x.x, r, x.kernels, group, first + i, call.rows, False, scratch)
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, call.x.class_stride == 1,
+                                     scratch + x.half_bytes)
         call.value = x.first + group * r.rows + first + i
         if not x.before(&call, scratch + x.half_bytes + x.soft_bytes):
             return 1
@@ -111,7 +112,7 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
         call.grad = tile.grad
         call.hess = tile.hess
         call.target = label + i if hard else NULL
-        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, soft)
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, tile.x.class_stride == 1, soft)
         call.skip = skip + i
         call.scale = scale + i
         call.value = value + i
@@ -143,6 +144,8 @@ cdef int run_rows(RowJob *x, double work, double *total) except -1:
     cdef double *slots
     x.row_bytes = (x.rows.tile * 8 + 63) // 64 * 64
     x.scratch_bytes = (x.kernels.row_loss_scratch(x.rows.classes, x.rows.tile) + 63) // 64 * 64
+    settle_strip(&x.rows, &x.x)
+    settle_strip(&x.rows, &x.soft)
     x.half_bytes = converted_bytes(&x.x, &x.rows, x.kernels)
     x.soft_bytes = converted_bytes(&x.soft, &x.rows, x.kernels)
     x.scratch_bytes += x.soft_bytes + 6 * x.row_bytes + x.half_bytes * (2 if x.hess.data != NULL else 1)

@@ -7,7 +7,7 @@ cdef enum:
     TILE = 8192, STRIP = 4096
 
 
-# Classes of the rows that float kernels take in tiles of 32 (TILE_LIMIT in csrc/rows/softmax_xent.h).
+# Classes of the rows that float kernels take in tiles of 32 (TILE_LIMIT in csrc/rows/softmax_xent.h) wherever they lie.
 cdef enum:
     TILED_CLASSES = 256
 
@@ -36,7 +36,7 @@ cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexce
         r.tile = (r.tile + 31) // 32 * 32
     r.tile = min(r.tile, max(r.rows, <Py_ssize_t>1))
     r.tiles = (r.rows + r.tile - 1) // r.tile
-    r.ahead = 4 * r.groups * r.rows * classes > UNCACHED
+    r.ahead = 4.0 * r.groups * r.rows * classes > UNCACHED  # a double: labels are checked against 2^62 classes
     r.strip = r.tile
     if r.ahead:
         r.strip = max(<Py_ssize_t>4, STRIP // max(classes, <Py_ssize_t>1))
@@ -50,7 +50,7 @@ cdef Rows rows_of(Py_ssize_t outer, Py_ssize_t classes, Py_ssize_t inner) noexce
 cdef struct Array3:
     char *data
     int type
-    bint converted  # kernels meet it as reals in scratch: it is of a half type (targets: of any other type), or unaligned
+    bint converted  # kernels meet it as reals in scratch: it is of a half type (targets: of any other type, or unaligned)
     Py_ssize_t stride[3]
 
 
@@ -111,6 +111,18 @@ cdef inline fl_rows at_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py
 # Rows that are converted go by way of scratch, a strip at a time: class by class where the classes do not lie one behind the
 # other, so that rows of all types meet the same kernel; results are stored from there.
 
+cdef inline bint has_whole_rows(const Array3 *a) noexcept nogil:
+    """Whether the classes lie one behind the other."""
+    return a.stride[1] == fl_type_bytes(a.type)
+
+
+cdef inline void settle_strip(Rows *r, const Array3 *a) noexcept nogil:
+    """Rows whose classes lie apart are taken in tiles of 32, and converted class by class: as many as there are at a time
+    (of 300 to 1300 classes, strips of a few took 1.7 to 3 times as long)."""
+    if a.data != NULL and a.converted and not has_whole_rows(a):
+        r.strip = r.tile
+
+
 cdef inline Py_ssize_t converted_bytes(const Array3 *a, const Rows *r, const fl_kernels *kernels) noexcept nogil:
     """Bytes of scratch that the rows of a strip need; 0 where they are used where they lie."""
     if a.data == NULL or not a.converted:
@@ -118,13 +130,12 @@ cdef inline Py_ssize_t converted_bytes(const Array3 *a, const Rows *r, const fl_
     return (max(r.strip, <Py_ssize_t>2) * r.classes * (kernels.bits // 8) + 63) // 64 * 64
 
 
-cdef inline fl_rows scratch_rows(const Array3 *layout, const Rows *r, char *scratch) noexcept nogil:
-    """The rows of a strip in scratch, classes one behind the other if they are in `layout`."""
+cdef inline fl_rows scratch_rows(const Rows *r, bint whole, char *scratch) noexcept nogil:
+    """The rows of a strip in scratch; whole: with the classes one behind the other."""
     cdef fl_rows rows
-    cdef bint contiguous = layout.stride[1] == fl_type_bytes(layout.type)
     rows.data = scratch
-    rows.row_stride = r.classes if contiguous else 1
-    rows.class_stride = 1 if contiguous else max(r.strip, <Py_ssize_t>2)
+    rows.row_stride = r.classes if whole else 1
+    rows.class_stride = 1 if whole else max(r.strip, <Py_ssize_t>2)
     return rows
 
 
@@ -159,12 +170,12 @@ cdef void fetch_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_
 
 
 cdef fl_rows open_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,
-                       Py_ssize_t n, char *scratch) noexcept nogil:
-    """Rows where they lie, or converted."""
+                       Py_ssize_t n, bint whole, char *scratch) noexcept nogil:
+    """Rows where they lie, or converted: with the classes one behind the other if they are so, or if `whole`."""
     cdef fl_rows rows
     if a.data == NULL or not a.converted:
         return at_rows(a, r, group, first, kernels.bits // 8)
-    rows = scratch_rows(a, r, scratch)
+    rows = scratch_rows(r, whole or has_whole_rows(a), scratch)
     move_rows(a, r, kernels, group, first, n, &rows, False)
     if r.ahead:
         fetch_rows(a, r, group, first + n, n, False)
@@ -180,7 +191,7 @@ cdef Tile open_tile(const Array3 *x, const Array3 *grad, const Array3 *hess, con
     """What a kernel reads and writes: the rows where they lie, or converted; gradients replace converted inputs."""
     cdef Tile tile
     cdef Py_ssize_t itemsize = kernels.bits // 8
-    tile.x = open_rows(x, r, kernels, group, first, n, scratch)
+    tile.x = open_rows(x, r, kernels, group, first, n, False, scratch)
     tile.grad = at_rows(grad, r, group, first, itemsize)
     tile.hess = at_rows(hess, r, group, first, itemsize)
     if x.converted:
@@ -189,7 +200,7 @@ cdef Tile open_tile(const Array3 *x, const Array3 *grad, const Array3 *hess, con
             if r.ahead and grad.data != x.data:
                 fetch_rows(grad, r, group, first, n, True)
         if hess.data != NULL:
-            tile.hess = scratch_rows(x, r, scratch + converted_bytes(x, r, kernels))
+            tile.hess = scratch_rows(r, has_whole_rows(x), scratch + converted_bytes(x, r, kernels))
     return tile
 
 

@@ -62,13 +62,15 @@ def quick_softmax(int which, x, out):
     return out
 
 
-cdef int run_softmax(int which, const Rows *r, const fl_kernels *kernels, const Array3 *read, const Array3 *written,
+cdef int run_softmax(int which, Rows *r, const fl_kernels *kernels, const Array3 *read, const Array3 *written,
                      double *value) except -1:
-    cdef Py_ssize_t piece, pieces = r.groups * r.tiles
-    cdef Py_ssize_t bytes = (kernels.rows.softmax_scratch(r.classes) + 63) // 64 * 64 + converted_bytes(read, r, kernels)
+    cdef Py_ssize_t piece, bytes, pieces = r.groups * r.tiles
     cdef int threads = threads_acquire(0.6 * r.groups * r.rows * (r.classes + 30)) if pieces > 1 else 1
-    cdef char *memory = <char *>malloc(threads * bytes + 64)
+    cdef char *memory
     cdef char *scratch
+    settle_strip(r, read)
+    bytes = (kernels.rows.softmax_scratch(r.classes) + 63) // 64 * 64 + converted_bytes(read, r, kernels)
+    memory = <char *>malloc(threads * bytes + 64)
     if memory == NULL:
         threads_release(threads)
         raise MemoryError("no memory for the row tiles of softmax")

@@ -89,7 +89,8 @@ INLINE void first_stages(int words, int type, fl_size n, const void *x, stages *
 
 typedef void second_stage(real x, real t, real aux, stage s, const real *p, real *value, real *grad, real *hess);
 
-/* n <= STAGED elements from `first` on, whole quads; see pointwise_vectors(). */
+/* n <= STAGED elements from `first` on, whole quads; see pointwise_vectors(). Memory is fetched within the loop, which loses
+ * nothing by it here: its bodies are the shorter ones. */
 INLINE void staged_vectors(second_stage *second, int words, int type, int units, int orders, int has_aux,
                            fl_size first, fl_size n, int ahead, const void *x, const void *t, const real *aux,
                            const real *p, real s, real *value, void *grad, real *hess) {

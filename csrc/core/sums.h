@@ -42,7 +42,7 @@ INLINE void fetch_piece(int halves, fl_size first, const void *x, const void *t,
   if (halves & FL_HALF_X) fetch_ahead_of(0, (const char *)x + at, bytes);
   if (halves & FL_HALF_TARGET) fetch_ahead_of(0, (const char *)t + at, bytes);
   if (halves & FL_HALF_WEIGHT) fetch_ahead_of(0, (const char *)w + at, bytes);
-  if (halves & FL_HALF_GRAD && g != x) fetch_ahead_of(1, (const char *)g + at, bytes);
+  if (halves & FL_HALF_GRAD) fetch_ahead_of(1, (const char *)g + at, bytes);
 }
 
 /* Whether a gradient is wanted and every array is of a half type, and none is a weight: such calls have loops of their own.

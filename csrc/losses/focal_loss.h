@@ -144,13 +144,18 @@ INLINE void focal_loss(real x, real t, real aux, stage z, const real *p, real *v
   *hess = hard ? *hess : h;
 }
 
+/* Halves may have any alignment. */
 static int focal_hard_block(int type, fl_size n, const void *target) {
   const real *t = target;
-  const uint16_t *h = target, one = type == FLOAT16S ? 0x3c00 : 0x3f80;
+  const char *at = target;
+  const uint16_t one = type == FLOAT16S ? 0x3c00 : 0x3f80;
   ureal soft = 0;
-  uint16_t soft_half = 0;
+  uint16_t h, soft_half = 0;
   for (fl_size i = 0; type == REALS && i < n; i++) soft |= (bits_of(t[i]) != 0) & (bits_of(t[i]) != bits_of(R(1.0)));
-  for (fl_size i = 0; type != REALS && i < n; i++) soft_half |= (h[i] != 0) & (h[i] != one);
+  for (fl_size i = 0; type != REALS && i < n; i++) {
+    memcpy(&h, at + 2 * i, sizeof h);
+    soft_half |= (h != 0) & (h != one);
+  }
   return !(soft | soft_half);
 }
 
