@@ -113,7 +113,7 @@ static double class_weight_of(const fl_kernels *k, const void *weight, int64_t l
 static ptrdiff_t cross_entropy(const fl_kernels *k, const fastloss_cross_entropy_options *o, fl_size rows,
                                fl_size classes, const void *logits, const int64_t *label, const double *scale,
                                double *value, void *grad, void *hess) {
-  const fl_xent options = {classes, o->label_smoothing, o->temperature, o->logit_softcap, o->z_loss, o->class_weight};
+  const fl_xent options = {classes, o->label_smoothing, o->temperature, o->logit_softcap, o->z_loss, o->class_weight, NULL};
   const fl_rows none = {NULL, 0, 0};
   int64_t labels[TILE];
   double ones[TILE];

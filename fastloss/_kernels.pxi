@@ -9,6 +9,7 @@ cdef extern from "fastloss.h" nogil:
         double logit_softcap
         double z_loss
         const void *class_weight
+        const void *next
     ctypedef struct fl_rows:
         void *data
         fl_size row_stride

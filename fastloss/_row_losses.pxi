@@ -40,8 +40,8 @@ cdef int first_tile(const RowJob *x, char *scratch, Py_ssize_t piece) noexcept n
     i = 0
     while i < n:
         call.rows = min(strip, n - i)
-        call.x = open_rows(&x.x, r, x.kernels, group, first + i, call.rows, False, scratch)
-        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, call.x.class_stride == 1,
+        call.x = open_rows(&x.x, r, x.kernels, group, first + i, call.rows, False, True, scratch)
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, call.x.class_stride == 1, True,
                                      scratch + x.half_bytes)
         call.value = x.first + group * r.rows + first + i
         if not x.before(&call, scratch + x.half_bytes + x.soft_bytes):
@@ -107,12 +107,13 @@ cdef void row_tile(const RowJob *x, char *scratch, Py_ssize_t piece, double *slo
     i = 0
     while i < n:
         call.rows = min(strip, n - i)
-        tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first + i, call.rows, converted)
+        tile = open_tile(&x.x, &x.grad, &x.hess, r, x.kernels, group, first + i, call.rows, True, converted)
         call.x = tile.x
         call.grad = tile.grad
         call.hess = tile.hess
         call.target = label + i if hard else NULL
-        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, tile.x.class_stride == 1, soft)
+        call.probability = open_rows(&x.soft, r, x.kernels, group, first + i, call.rows, tile.x.class_stride == 1,
+                                     True, soft)
         call.skip = skip + i
         call.scale = scale + i
         call.value = value + i

@@ -161,23 +161,28 @@ cdef void move_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, P
             kernels.load(a.type, count, at + i * outer, inner, to + i * step)
 
 
+cdef inline bint are_dense(const Array3 *a, const Rows *r) noexcept nogil:
+    """Whether rows lie one behind the other."""
+    return has_whole_rows(a) and row_stride(a, r) == r.classes * a.stride[1]
+
+
 cdef void fetch_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_t first, Py_ssize_t n,
                      bint write) noexcept nogil:
-    """Memory of rows that lie one behind the other."""
-    cdef Py_ssize_t bytes = r.classes * fl_type_bytes(a.type)
-    if row_stride(a, r) == bytes and a.stride[1] * r.classes == bytes:
-        fl_fetch(row_at(a, r, group, first), n * bytes, write)
+    """Memory of rows, if they lie one behind the other."""
+    if are_dense(a, r):
+        fl_fetch(row_at(a, r, group, first), n * row_stride(a, r), write)
 
 
 cdef fl_rows open_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,
-                       Py_ssize_t n, bint whole, char *scratch) noexcept nogil:
-    """Rows where they lie, or converted: with the classes one behind the other if they are so, or if `whole`."""
+                       Py_ssize_t n, bint whole, bint fetch, char *scratch) noexcept nogil:
+    """Rows where they lie, or converted: with the classes one behind the other if they are so, or if `whole`; the next are
+    fetched, if that makes sense and `fetch` is set."""
     cdef fl_rows rows
     if a.data == NULL or not a.converted:
         return at_rows(a, r, group, first, kernels.bits // 8)
     rows = scratch_rows(r, whole or has_whole_rows(a), scratch)
     move_rows(a, r, kernels, group, first, n, &rows, False)
-    if r.ahead:
+    if r.ahead and fetch:
         fetch_rows(a, r, group, first + n, n, False)
     return rows
 
@@ -187,11 +192,12 @@ cdef struct Tile:
 
 
 cdef Tile open_tile(const Array3 *x, const Array3 *grad, const Array3 *hess, const Rows *r, const fl_kernels *kernels,
-                    Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, char *scratch) noexcept nogil:
-    """What a kernel reads and writes: the rows where they lie, or converted; gradients replace converted inputs."""
+                    Py_ssize_t group, Py_ssize_t first, Py_ssize_t n, bint fetch, char *scratch) noexcept nogil:
+    """What a kernel reads and writes: the rows where they lie, or converted (see above); gradients replace converted
+    inputs."""
     cdef Tile tile
     cdef Py_ssize_t itemsize = kernels.bits // 8
-    tile.x = open_rows(x, r, kernels, group, first, n, False, scratch)
+    tile.x = open_rows(x, r, kernels, group, first, n, False, fetch, scratch)
     tile.grad = at_rows(grad, r, group, first, itemsize)
     tile.hess = at_rows(hess, r, group, first, itemsize)
     if x.converted:

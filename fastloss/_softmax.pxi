@@ -101,7 +101,7 @@ cdef void softmax_tile(int which, const Rows *r, const fl_kernels *kernels, cons
     none.data = NULL
     while i < n:
         m = min(strip, n - i)
-        tile = open_tile(logits, out, &none, r, kernels, group, first + i, m, scratch)
+        tile = open_tile(logits, out, &none, r, kernels, group, first + i, m, True, scratch)
         if which == 0:
             kernels.rows.softmax(r.classes, m, tile.x, tile.grad, work)
         elif which == 1:

@@ -73,6 +73,7 @@ static UNUSED void cross_entropy(const fl_xent *options, fl_size rows, fl_rows l
     return;
   }
   if (logits.class_stride == 1 && (c.classes >= AHEAD || probability.data)) c.ahead.read = logits.row_stride;
+  if (options->next) c.ahead.halves = (uintptr_t)options->next - ((uintptr_t)logits.data >> 1);
   const int dense = (c.smooth || probability.data) && !c.map.on, tiles = c.classes <= TILE_LIMIT;
   if (dense && (tiles || (c.classes <= DENSE_GROUP_LIMIT && logits.class_stride == 1 && contiguous_classes(probability) &&
                           contiguous_classes(grad) && contiguous_classes(hess)))) {

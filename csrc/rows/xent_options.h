@@ -18,6 +18,7 @@ typedef struct fl_xent {
   double logit_softcap;   /* > 0; 0: off */
   double z_loss;          /* >= 0; 0: off */
   const void *class_weight;
+  const void *next; /* where halves lie that will be converted to the same memory as these rows were: fetched meanwhile */
 } fl_xent;
 
 /* Rows of reals: element (i, c) is data[i * row_stride + c * class_stride], strides in elements, of any sign.
