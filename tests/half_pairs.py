@@ -1,9 +1,9 @@
 """Every (prediction, target) pair of a loss in a half type, 2^32 of them: ``python tests/half_pairs.py [LOSS TYPE]``.
 
 Prints a row of half/RESULTS.md for each. Value and gradient must be those of the float32 kernel, which test_values.py
-judges, rounded to the nearest, ties to even (``fastloss._half.assign``: NumPy for float16, integers for bfloat16); so must
-the gradient beside a sum, which comes from loops of its own. One target of 64 is compared with the reference in float64
-too. Not here: what is rounded how (test_half.py).
+judges, rounded to the nearest, ties to even (``fastloss._half.assign``: NumPy for float16, integers for bfloat16); so
+must the gradient beside a sum, which comes from loops of its own. One target of 64 is compared with the reference in
+float64 too. Not here: what is rounded how (test_half.py).
 """
 
 from __future__ import annotations

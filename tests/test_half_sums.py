@@ -1,6 +1,6 @@
 """Pointwise losses of float16 and bfloat16 whose values are wanted as a sum: kernels take such arrays as they are, in
-loops of their own where all are of the type and a gradient is wanted, else a piece at a time. Every mixture of what they
-take and what is converted before gives the sum and gradient of float32.
+loops of their own where all are of the type and a gradient is wanted, else a piece at a time. Every mixture of what
+they take and what is converted before gives the sum and gradient of float32.
 """
 
 from typing import Any
@@ -61,7 +61,7 @@ def test_mixtures(case: Any, half: Any, isa: str, rng: np.random.Generator) -> N
 @pytest.mark.parametrize("case", POINTWISE, ids=lambda case: case.name)
 @pytest.mark.parametrize("half", TYPES, ids=str)
 def test_loops_of_the_half_types(case: Any, half: Any, isa: str, rng: np.random.Generator) -> None:
-    """Lengths around every group that a loop takes at a time, all parameters; labels hard and, where they may be, soft."""
+    """Lengths around every group that a loop takes at a time; all parameters; labels hard and, if they may be, soft."""
     loss = getattr(fl, case.name)
     for n in (1, 63, 64, 65, 127, 128, 191, 256, 1000, 1023, 1024, 1025, 3333):
         for given in case.parameters:
