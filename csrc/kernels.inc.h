@@ -75,8 +75,8 @@
   static void name##_block(fl_size n, int flags, const void *x, const void *t, const void *aux, const double *p,       \
                            double s, void *v, void *g, void *h) {                                                      \
     if (has_aux && aux)                                                                                                \
-      staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 1, n, flags, x, t, aux, p, s, v, g, h);              \
-    else staged_loops(name##_block, name##_second, 1, 2, 0, has_aux, 0, n, flags, x, t, NULL, p, s, v, g, h);          \
+      staged_loops(name##_block, name, 1, 2, 0, has_aux, 1, n, flags, x, t, aux, p, s, v, g, h);                       \
+    else staged_loops(name##_block, name, 1, 2, 0, has_aux, 0, n, flags, x, t, NULL, p, s, v, g, h);                   \
   }                                                                                                                    \
   LONG_SUM_KERNEL(name, signs)
 /* Which formula is decided once a block. */

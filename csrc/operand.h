@@ -59,16 +59,4 @@ static inline void fl_operand_write(const fl_operand *o, const fl_kernels *kerne
   if (o->data && !o->direct) fl_operand_walk(o, kernels, start, n, (char *)written, 1);
 }
 
-/* The lines of so many bytes, maybe behind the end of an array, are wanted soon: to be read, or written. */
-static inline void fl_fetch(const char *at, fl_size bytes, int write) {
-#if defined(__GNUC__) || defined(__clang__)
-  for (fl_size i = 0; i < bytes; i += 64) {
-    if (write) __builtin_prefetch((const void *)((uintptr_t)at + (uintptr_t)i), 1, 3);
-    else __builtin_prefetch((const void *)((uintptr_t)at + (uintptr_t)i), 0, 3);
-  }
-#else
-  (void)at, (void)bytes, (void)write;
-#endif
-}
-
 #endif

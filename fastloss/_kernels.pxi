@@ -1,4 +1,4 @@
-# The C side, declared: csrc/fastloss.h, operand.h and threads.h. Included in _core.pyx.
+# The C side, declared: csrc/fastloss.h, operand.h, lines.h, labels.h and threads.h. Included in _core.pyx.
 
 cdef extern from "fastloss.h" nogil:
     ctypedef Py_ssize_t fl_size
@@ -158,13 +158,15 @@ cdef extern from "operand.h" nogil:
         fl_size *shape
         fl_size *stride
     int fl_type_bytes(int)
-    void fl_fetch(const char *, fl_size, int)
     void fl_operand_finish(fl_operand *, int)
     void fl_operand_walk(const fl_operand *, const fl_kernels *, fl_size, fl_size, char *, int)
     const void *fl_operand_read(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
     void fl_operand_copy(const fl_operand *, const fl_kernels *, fl_size, fl_size, void *)
     void *fl_operand_target(const fl_operand *, const fl_kernels *, fl_size, void *)
     void fl_operand_write(const fl_operand *, const fl_kernels *, fl_size, fl_size, const void *)
+
+cdef extern from "lines.h" nogil:
+    void fetch_lines(int write, int level, uintptr_t first, size_t size)
 
 cdef extern from "labels.h" nogil:
     fl_size fl_load_labels(int, fl_size, const char *, fl_size, int, int64_t, fl_size, int64_t *)

@@ -170,7 +170,7 @@ cdef void fetch_rows(const Array3 *a, const Rows *r, Py_ssize_t group, Py_ssize_
                      bint write) noexcept nogil:
     """Memory of rows, if they lie one behind the other."""
     if are_dense(a, r):
-        fl_fetch(row_at(a, r, group, first), n * row_stride(a, r), write)
+        fetch_lines(write, 1, <uintptr_t>row_at(a, r, group, first), n * row_stride(a, r))
 
 
 cdef fl_rows open_rows(const Array3 *a, const Rows *r, const fl_kernels *kernels, Py_ssize_t group, Py_ssize_t first,

@@ -8,27 +8,12 @@
 #ifndef FASTLOSS_FETCH_H
 #define FASTLOSS_FETCH_H
 
+#include "../lines.h"
 #include "real.h"
 
 /* How far ahead of the elements at work, in bytes: two small pages. With 2048 nearly nothing is gained, with 16384 a
  * little less. */
 enum { FETCH_DISTANCE = 8192 };
-
-/* The lines of so many bytes from an address on, maybe behind the end of an array; constants: write, to be written; level,
- * the cache to which they go. */
-INLINE void fetch_lines(int write, int level, uintptr_t first, size_t bytes) {
-#if defined(__GNUC__) || defined(__clang__)
-  for (size_t i = 0; i < bytes; i += 64) {
-    const void *at = (const void *)(first + i);
-    if (write && level == 1) __builtin_prefetch(at, 1, 3);
-    else if (write) __builtin_prefetch(at, 1, 2);
-    else if (level == 1) __builtin_prefetch(at, 0, 3);
-    else __builtin_prefetch(at, 0, 2);
-  }
-#else
-  (void)write, (void)level, (void)first, (void)bytes;
-#endif
-}
 
 INLINE void fetch_ahead_of(int write, const void *at, size_t bytes) {
   fetch_lines(write, 1, (uintptr_t)at + FETCH_DISTANCE, bytes);

@@ -101,7 +101,7 @@ INLINE int pointwise_sums(pointwise_body *body, int formula, int signs, int has_
   for (int k = 0; k < FL_PARAMETERS; k++) p[k] = (real)parameter[k];
   p[FL_PARAMETERS] = R(0.0);
   p[FL_PARAMETERS + 1] = (real)formula;
-  if (HALF_LOOPS && !has_weight && every_half(halves, NULL, grad)) {
+  if (!has_weight && every_half(halves, NULL, grad)) {
     first = n / VALUE_GROUP * VALUE_GROUP;
     if (halves & FL_BFLOAT16) value_groups(body, BFLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);
     else value_groups(body, FLOAT16S, signs, 1, first, x, t, NULL, p, s, grad, &sums);

@@ -9,17 +9,12 @@
  * never a difference. Hessian (a + b) sigma(x) sigma(-x). One exponential, one logarithm, one
  * division.
  */
-INLINE void binary_cross_entropy_with_logits_second(real x, real t, real aux, stage s, const real *p, real *value,
-                                                    real *grad, real *hess) {
+INLINE void binary_cross_entropy_with_logits(real x, real t, real aux, stage s, const real *p, real *value,
+                                             real *grad, real *hess) {
   real a = aux * t, b = R(1.0) - t, z = s.z, big = R(1.0) / (R(1.0) + z), small = z * big;
   real up = x < R(0.0) ? small : big, down = x < R(0.0) ? big : small; /* sigma(x), sigma(-x) */
   real c = x < R(0.0) ? a : b;
   *value = fma_(a + b, log1p_tail_(z, z), LIMITS(p) && c == R(0.0) ? R(0.0) : c * abs_(x));
   *grad = fma_(b, up, -(a * down));
   *hess = (a + b) * (small * big);
-}
-
-INLINE void binary_cross_entropy_with_logits(real x, real t, real aux, const real *p, real *value, real *grad,
-                                             real *hess) {
-  binary_cross_entropy_with_logits_second(x, t, aux, first_stage(1, x), p, value, grad, hess);
 }

@@ -2,13 +2,8 @@
  * the label 1, whose body this is; |t x| is |x|, so that the first stage is the same. Gradient -t sigma(-t x), Hessian
  * sigma(x) sigma(-x).
  */
-INLINE void soft_margin_loss_second(real x, real t, real aux, stage s, const real *p, real *value, real *grad,
-                                    real *hess) {
+INLINE void soft_margin_loss(real x, real t, real aux, stage s, const real *p, real *value, real *grad, real *hess) {
   real slope;
-  binary_cross_entropy_with_logits_second(t * x, R(1.0), aux, s, p, value, &slope, hess);
+  binary_cross_entropy_with_logits(t * x, R(1.0), aux, s, p, value, &slope, hess);
   *grad = t * slope;
-}
-
-INLINE void soft_margin_loss(real x, real t, real aux, const real *p, real *value, real *grad, real *hess) {
-  soft_margin_loss_second(x, t, aux, first_stage(1, x), p, value, grad, hess);
 }
